@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A listening socket. When descriptors run out (EMFILE, ENFILE) it pauses for 100 ms and counts,
+// instead of spinning.
+#pragma once
+
+#include "base/addr.h"
+#include "event/loop.h"
+
+struct acceptor {
+    struct watch watch; // the engine may accept by other means
+    // fd: non-blocking, close-on-exec, the callee's now. peer: family 0 for a Unix socket.
+    void (*accepted)(struct acceptor *acceptor, int fd, const struct addr *peer);
+    uint64_t out_of_descriptors; // times it had to pause
+    void *engine;
+};
+
+struct acceptor_options {
+    bool reuse_port; // several workers share one port (SO_REUSEPORT)
+    bool free_bind;  // the address need not exist yet (IP_FREEBIND)
+    int backlog;     // 0: 4,096 (the kernel caps it at net.core.somaxconn)
+};
+
+// -EADDRINUSE, -EACCES, -EADDRNOTAVAIL … as bind and listen say.
+int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct addr *at,
+                  const struct acceptor_options *options,
+                  void (*accepted)(struct acceptor *, int, const struct addr *));
+// Removes a stale socket file first (one that nobody answers on); mode as for chmod.
+int acceptor_open_unix(struct acceptor *acceptor, struct loop *loop, const char *path, unsigned mode,
+                       void (*accepted)(struct acceptor *, int, const struct addr *));
+// Where it listens, with the port the kernel chose when 0 was asked for.
+int acceptor_local(const struct acceptor *acceptor, struct addr *ret_addr);
+// Closes at once; no callback follows. Connections in the backlog are reset by the kernel, so a
+// listener that moves opens the new socket first.
+void acceptor_close(struct acceptor *acceptor);

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Child processes, foreign processes and signals, by pidfd and signalfd. No shell anywhere: argument
+// vectors only.
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/str.h"
+#include "event/loop.h"
+
+// Runs a command to its end and keeps what it printed (stdout and stderr, up to 64 KiB each).
+struct child {
+    struct watch exit_watch, out_watch, err_watch, in_watch;
+    struct loop *loop;
+    pid_t pid;
+    int pidfd;
+    char *out, *err; // ended by NUL; owned by the child
+    size_t out_len, err_len;
+    char *in;        // what is left to write to its stdin; owned
+    size_t in_len, in_at;
+    struct task done_task;
+    // status: as waitpid gives it. The struct may be freed inside.
+    void (*done)(struct child *child, int status);
+    void *owner;
+};
+// argv ends with NULL; argv[0] is searched in PATH. input (copied) is fed to stdin, which is
+// /dev/null when it is empty. -ENOENT etc. when it cannot start.
+int child_start(struct child *child, struct loop *loop, const char *const argv[], struct str input,
+                void (*done)(struct child *, int status));
+// Sends SIGKILL and forgets it: no callback follows.
+void child_cancel(struct child *child);
+
+// Starts a program that must outlive this one: own session, not our child, stdin /dev/null, stdout
+// and stderr appended to log_path. Returns its pid by *ret_pid once exec succeeded.
+int daemon_start(const char *const argv[], const char *log_path, pid_t *ret_pid);
+
+// Watches a process that need not be our child, e.g. a container's first process.
+struct process_watch {
+    struct watch watch;
+    pid_t pid;
+    void (*exited)(struct process_watch *process);
+    void *owner;
+};
+// start_time: as process_start_time gave when the pid was noted; guards against a reused pid.
+// -ESRCH when it is gone already.
+int process_watch_open(struct process_watch *process, struct loop *loop, pid_t pid,
+                       uint64_t start_time, void (*exited)(struct process_watch *));
+int process_watch_kill(struct process_watch *process, int signal);
+void process_watch_close(struct process_watch *process);
+// Clock ticks since boot, field 22 of /proc/PID/stat. -ESRCH.
+int process_start_time(pid_t pid, uint64_t *ret_start_time);
+
+// Blocks the signals in the set for the process and delivers them on the loop.
+struct signal_watch {
+    struct watch watch;
+    void (*received)(struct signal_watch *signals, int signal);
+    void *owner;
+};
+int signal_watch_open(struct signal_watch *signals, struct loop *loop, const int *numbers,
+                      size_t count, void (*received)(struct signal_watch *, int));
+void signal_watch_close(struct signal_watch *signals);
