@@ -41,6 +41,18 @@ static inline void list_remove(struct list *link)
     list_init(link);
 }
 
+// Puts all members of from at the end of to; from is empty afterwards.
+static inline void list_move_all(struct list *from, struct list *to)
+{
+    if (!list_empty(from)) {
+        from->next->prev = to->prev;
+        from->prev->next = to;
+        to->prev->next = from->next;
+        to->prev = from->prev;
+        list_init(from);
+    }
+}
+
 // The current member may be removed inside the loop; others must not be.
 #define LIST_FOREACH(head, name)                                                                   \
     for (struct list *name = (head)->next, *name##_next = name->next; name != (head);              \

@@ -5,13 +5,15 @@
 
 #include "base/addr.h"
 #include "event/loop.h"
+#include "event/timer.h"
 
 struct acceptor {
     struct watch watch; // the engine may accept by other means
+    struct timer pause; // set while out of descriptors
     // fd: non-blocking, close-on-exec, the callee's now. peer: family 0 for a Unix socket.
     void (*accepted)(struct acceptor *acceptor, int fd, const struct addr *peer);
     uint64_t out_of_descriptors; // times it had to pause
-    void *engine;
+    char *path;                  // of a Unix socket: removed at close
 };
 
 struct acceptor_options {
@@ -24,11 +26,13 @@ struct acceptor_options {
 int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct addr *at,
                   const struct acceptor_options *options,
                   void (*accepted)(struct acceptor *, int, const struct addr *));
-// Removes a stale socket file first (one that nobody answers on); mode as for chmod.
-int acceptor_open_unix(struct acceptor *acceptor, struct loop *loop, const char *path, unsigned mode,
+// Removes a stale socket file first (one that nobody answers on; -EADDRINUSE when somebody does);
+// mode as for chmod. Closing removes the file.
+int acceptor_open_unix(struct acceptor *acceptor, struct loop *loop, const char *path,
+                       unsigned mode,
                        void (*accepted)(struct acceptor *, int, const struct addr *));
 // Where it listens, with the port the kernel chose when 0 was asked for.
 int acceptor_local(const struct acceptor *acceptor, struct addr *ret_addr);
-// Closes at once; no callback follows. Connections in the backlog are reset by the kernel, so a
-// listener that moves opens the new socket first.
+// Closes at once; no callback follows, the memory may go (also from its own callback). Connections
+// in the backlog are reset by the kernel, so a listener that moves opens the new socket first.
 void acceptor_close(struct acceptor *acceptor);

@@ -20,7 +20,7 @@ struct buf {
     struct loop *loop;   // borrowed
     uint32_t start, end; // the bytes are data[start, end)
     uint32_t size;       // of data
-    uint8_t data[];
+    _Alignas(16) uint8_t data[];
 };
 
 // Empty, of the loop's size. NULL when memory is out.

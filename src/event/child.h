@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Child processes, foreign processes and signals, by pidfd and signalfd. No shell anywhere: argument
-// vectors only.
+// Child processes, foreign processes and signals, by pidfd and signalfd. No shell anywhere:
+// argument vectors only.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,7 @@ struct child {
     int pidfd;
     char *out, *err; // ended by NUL; owned by the child
     size_t out_len, err_len;
-    char *in;        // what is left to write to its stdin; owned
+    char *in; // what is left to write to its stdin; owned
     size_t in_len, in_at;
     struct task done_task;
     // status: as waitpid gives it. The struct may be freed inside.

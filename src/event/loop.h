@@ -5,9 +5,9 @@
 //
 // One turn of the loop:
 //   1. wait for the kernel, at most until the next timer
-//   2. deliver completions (stream, acceptor, dgram, watch callbacks)
+//   2. deliver completions (stream, acceptor, dgram, watch callbacks, a mailbox's letters)
 //   3. run the timers that are due
-//   4. run deferred tasks (loop_defer), those of mailboxes included
+//   4. run deferred tasks (loop_defer)
 //   5. flush: send what streams queued during this turn
 //   6. free: `closed` callbacks of streams closed during this turn; their memory may go now
 //
@@ -21,13 +21,16 @@
 
 #include "base/list.h"
 
+struct clock;
 struct loop;
 
 struct loop_options {
     uint32_t buffer_size;   // bytes of one buffer; 0: 16,384
     uint32_t buffers_spare; // free buffers kept for reuse; 0: 64
+    struct clock *clock;    // borrowed; NULL: clock_system. A fake one moves timers in tests
 };
 
+// options may be NULL. Makes the process ignore SIGPIPE (children get the default back).
 int loop_new(const struct loop_options *options, struct loop **ret_loop);
 // Every object on it must be closed already. Accepts NULL, returns NULL.
 struct loop *loop_free(struct loop *loop);
@@ -52,7 +55,8 @@ void task_cancel(struct task *task);
 
 // Any other descriptor (an eventfd, a library's socket, a pidfd). events: WATCH_READ | WATCH_WRITE.
 // Level-triggered. The descriptor stays the caller's. watch_close may be called at any time, also
-// from the callback; the struct may be reused at once afterwards.
+// from the callback; the struct may be reused or freed at once afterwards. A watch that was zeroed
+// and never opened may be closed.
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 struct watch {
     struct loop *loop;
