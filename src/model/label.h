@@ -7,8 +7,8 @@
 
 enum { NAME_MAX_LEN = 63, LABEL_LEN = 64 };
 
-// A name: 1–63 characters of printable UTF-8 text (at most 63 bytes, so that its label fits DNS), not
-// all digits, so that a path may take an id or a name.
+// A name: 1–63 characters of printable UTF-8 text (at most 63 bytes, so that its label fits DNS),
+// not all digits, so that a path may take an id or a name.
 int name_validate(const char *name, const char *field, struct error *error);
 
 // Lower case, every run of other characters than a-z0-9 becomes one "-", trimmed of "-". -EINVAL

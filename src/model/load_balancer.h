@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A load balancer: what a user creates. Its status is what the reconciler last saw; it is kept beside
-// the object in the store (so that a report never conflicts with a user's change) and joined to it
-// in answers.
+// A load balancer: what a user creates. Its status is what the reconciler last saw; it is kept
+// beside the object in the store (so that a report never conflicts with a user's change) and joined
+// to it in answers.
 #pragma once
 
 #include "model/listener.h"

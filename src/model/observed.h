@@ -41,7 +41,7 @@ struct observed_unit {
 
 struct observed {
     const char *node;
-    uint64_t generation; // the desired generation last applied in full; 0: none yet
+    uint64_t generation;       // the desired generation last applied in full; 0: none yet
     uint64_t agent_started_at; // wall clock, ms
     uint64_t sequence;
     enum runtime runtime;

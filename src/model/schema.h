@@ -7,8 +7,8 @@
 // there is no x_free. Strings are ended by NUL and never NULL ("" when absent). An object made by
 // hand may point to anything that lives as long as it does.
 //
-// Pure: no I/O, no globals that change, any thread. -ENOMEM at any allocation leaves the object half
-// filled: the caller throws its arena away.
+// Pure: no I/O, no globals that change, any thread. -ENOMEM at any allocation leaves the object
+// half filled: the caller throws its arena away.
 #pragma once
 
 #include <jansson.h>
@@ -50,13 +50,13 @@ struct field {
     enum field_kind kind;
     uint16_t offset, size, count_offset;
     uint16_t flags;
-    int64_t min, max;           // max 0: the kind's own limit
-    int64_t number;             // default of an integer, bool or enum
-    const char *string;         // default of a string, ip, endpoint or prefix; NULL: empty
-    const char *const *names;   // of an enum, ended by NULL
+    int64_t min, max;            // max 0: the kind's own limit
+    int64_t number;              // default of an integer, bool or enum
+    const char *string;          // default of a string, ip, endpoint or prefix; NULL: empty
+    const char *const *names;    // of an enum, ended by NULL
     const struct schema *schema; // of an object, or of an array's items
-    enum field_kind item;       // of an array: FIELD_OBJECT, FIELD_STRING, FIELD_IP, FIELD_PREFIX
-    const char *text;           // one line for the API's description
+    enum field_kind item;        // of an array: FIELD_OBJECT, FIELD_STRING, FIELD_IP, FIELD_PREFIX
+    const char *text;            // one line for the API's description
 };
 
 struct schema {
@@ -72,10 +72,10 @@ struct counter {
     uint64_t value;
 };
 
-#define FIELD_AT(type, member)                                                                     \
+#define FIELD_AT(type, member) \
     .offset = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
-#define FIELD_ITEMS(type, member, count)                                                           \
-    .offset = offsetof(type, member), .size = sizeof(*((type *)NULL)->member),                     \
+#define FIELD_ITEMS(type, member, count)                                       \
+    .offset = offsetof(type, member), .size = sizeof(*((type *)NULL)->member), \
     .count_offset = offsetof(type, count)
 #define SCHEMA_FIELDS(table) .fields = (table), .field_count = ARRAY_LEN(table)
 

@@ -67,8 +67,7 @@ bool health_check_accepts(const struct health_check *check, unsigned status);
 
 // The table's rules plus: addresses are IP addresses or host names, no target twice, the health
 // check. field: path of the group in the document, "" for none.
-int target_group_validate(const struct target_group *group, const char *field,
-                          struct error *error);
+int target_group_validate(const struct target_group *group, const char *field, struct error *error);
 
 // 1–253 characters, labels of letters, digits, "-" and "_"; not an IP address, not all digits.
 bool host_name_is_valid(struct str text);

@@ -5,7 +5,12 @@
 
 #include "model/target_group.h"
 
-enum unit_command { UNIT_COMMAND_SNAPSHOT, UNIT_COMMAND_STATE, UNIT_COMMAND_WATCH, UNIT_COMMAND_DRAIN };
+enum unit_command {
+    UNIT_COMMAND_SNAPSHOT,
+    UNIT_COMMAND_STATE,
+    UNIT_COMMAND_WATCH,
+    UNIT_COMMAND_DRAIN
+};
 extern const char *const unit_command_names[];
 
 struct unit_control_request {
@@ -32,9 +37,9 @@ struct listener_report {
 // One struct for all answers: what does not apply stays empty and is not printed.
 struct unit_control_answer {
     enum unit_control_status status;
-    uint64_t version;            // of the snapshot that serves now
-    const char *error, *field;   // of a refusal
-    bool has_state;              // the fields below apply (not a field in JSON)
+    uint64_t version;          // of the snapshot that serves now
+    const char *error, *field; // of a refusal
+    bool has_state;            // the fields below apply (not a field in JSON)
     enum proxy_state state;
     uint64_t unit_id;
     uint64_t connections, requests;
