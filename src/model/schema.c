@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parsing by tables. One function a kind of field; parse_object walks the rows. A path is a chain of
-// stack frames that is only turned into text when something is wrong.
+// Parsing by tables. One function a kind of field; parse_object walks the rows. A path is a chain
+// of stack frames that is only turned into text when something is wrong.
 #include "model/schema.h"
 
 #include <inttypes.h>
@@ -33,9 +33,9 @@ static size_t path_format(const struct path *path, char *buffer, size_t size)
     return len + (size_t)(wrote > 0 ? wrote : 0);
 }
 
-__attribute__((format(printf, 4, 5))) static int
-refuse(const struct parse *parse, const struct path *path, const char *reason, const char *format,
-       ...)
+__attribute__((format(printf, 4, 5))) static int refuse(const struct parse *parse,
+                                                        const struct path *path, const char *reason,
+                                                        const char *format, ...)
 {
     char field[sizeof(((struct error *)NULL)->field)] = "", text[192];
     if (path != NULL) {
@@ -149,8 +149,9 @@ static int parse_enum(const struct parse *parse, const struct field *field, cons
             *ret_value = i;
             return 0;
         }
-        len += (size_t)snprintf(all + MIN(len, sizeof(all) - 1), sizeof(all) - MIN(len, sizeof(all)),
-                                "%s%s", i > 0 ? ", " : "", field->names[i]);
+        len +=
+            (size_t)snprintf(all + MIN(len, sizeof(all) - 1), sizeof(all) - MIN(len, sizeof(all)),
+                             "%s%s", i > 0 ? ", " : "", field->names[i]);
     }
     return refuse(parse, path, "invalid_value", "must be one of %s, not \"%.32s\"", all, text);
 }
@@ -269,14 +270,14 @@ static int parse_counters(const struct parse *parse, const struct field *field, 
         return refuse_type(parse, path, "an object", json);
     }
     size_t count = json_object_size(json), n = 0;
-    struct counter *counters =
-        count > 0 ? arena_array(parse->arena, struct counter, count) : NULL;
+    struct counter *counters = count > 0 ? arena_array(parse->arena, struct counter, count) : NULL;
     if (count > 0 && counters == NULL) {
         return out_of_memory(parse);
     }
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)json, name, value) {
+    json_object_foreach((json_t *)json, name, value)
+    {
         struct path item_path = {path, name, 0};
         if (!json_is_integer(value) || json_integer_value(value) < 0) {
             return refuse(parse, &item_path, "wrong_type", "must be an integer of 0 or more");
@@ -360,7 +361,8 @@ static int refuse_unknown_fields(const struct parse *parse, const struct schema 
 {
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)json, name, value) {
+    json_object_foreach((json_t *)json, name, value)
+    {
         if (find_field(schema, name) == NULL) {
             struct path field_path = {path, name, 0};
             return refuse(parse, &field_path, "unknown_field", "is not a field of %s",

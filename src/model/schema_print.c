@@ -146,8 +146,7 @@ static json_t *print_address(enum field_kind kind, const void *at)
     if (addr->family == 0) {
         return json_string("");
     }
-    return json_string(kind == FIELD_IP ? addr_format_ip(addr, buffer)
-                                        : addr_format(addr, buffer));
+    return json_string(kind == FIELD_IP ? addr_format_ip(addr, buffer) : addr_format(addr, buffer));
 }
 
 static json_t *print_array(const struct field *field, const char *object)
@@ -296,8 +295,8 @@ char *schema_print_text(const struct schema *schema, const void *object)
 int schema_read_json(struct str text, json_t **ret_json, struct error *error)
 {
     json_error_t why;
-    json_t *json = json_loadb(text.at != NULL ? text.at : "", text.len, JSON_REJECT_DUPLICATES,
-                              &why);
+    json_t *json =
+        json_loadb(text.at != NULL ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &why);
     if (json == NULL) {
         if (json_error_code(&why) == json_error_out_of_memory) {
             return error_set(error, -ENOMEM, "out of memory");

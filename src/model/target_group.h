@@ -71,3 +71,6 @@ int target_group_validate(const struct target_group *group, const char *field, s
 
 // 1–253 characters, labels of letters, digits, "-" and "_"; not an IP address, not all digits.
 bool host_name_is_valid(struct str text);
+
+// Not "this network", not multicast or broadcast.
+bool addr_is_usable_target(const struct addr *addr);
