@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bounded cursors over bytes with a sticky error: put or take as much as you like, then look once at
-// the end whether all of it fitted. After the first miss nothing more is written or read, so a
+// Bounded cursors over bytes with a sticky error: put or take as much as you like, then look once
+// at the end whether all of it fitted. After the first miss nothing more is written or read, so a
 // half-written number or field can never be followed by a whole one.
 //
 // A cursor owns nothing. Not safe across threads.

@@ -17,6 +17,7 @@
 //     n < 0   refuse: answer status -n and close; head->refusal is a stable word for the log
 #pragma once
 
+#include "base/err.h"
 #include "base/str.h"
 #include "codec/cursor.h"
 
@@ -49,65 +50,65 @@ enum http1_method {
     HTTP1_PATCH,
 };
 
-// The fields that the parser knows: id, name, first and last letter (for the compile-time hash in
-// http1_field.c), what to know of it:
+// The fields that the parser knows: id, name, first and last but one letter (for the
+// compile-time hash in http1_field.c), what to know of it:
 //   HOP      of this connection only, never passed on (RFC 9110 §7.6.1), framing included: the
 //            writers make it anew
 //   KEEP     passed on even when Connection nominates it: clients may not strip it
 //   BARE     never allowed in trailers (RFC 9110 §6.5.1: framing, routing, authentication, content)
-#define HTTP1_FIELD_TABLE(FIELD)                                                                   \
-    FIELD(HOST, "host", 'h', 't', HTTP1_HOP | HTTP1_BARE)                                          \
-    FIELD(CONNECTION, "connection", 'c', 'n', HTTP1_HOP | HTTP1_BARE)                              \
-    FIELD(CONTENT_LENGTH, "content-length", 'c', 'h', HTTP1_HOP | HTTP1_BARE)                      \
-    FIELD(TRANSFER_ENCODING, "transfer-encoding", 't', 'g', HTTP1_HOP | HTTP1_BARE)                \
-    FIELD(KEEP_ALIVE, "keep-alive", 'k', 'e', HTTP1_HOP | HTTP1_BARE)                              \
-    FIELD(TE, "te", 't', 'e', HTTP1_HOP | HTTP1_BARE)                                              \
-    FIELD(UPGRADE, "upgrade", 'u', 'e', HTTP1_HOP | HTTP1_BARE)                                    \
-    FIELD(HTTP2_SETTINGS, "http2-settings", 'h', 's', HTTP1_HOP | HTTP1_BARE)                      \
-    FIELD(PROXY, "proxy", 'p', 'y', HTTP1_HOP | HTTP1_BARE)                                        \
-    FIELD(PROXY_CONNECTION, "proxy-connection", 'p', 'n', HTTP1_HOP | HTTP1_BARE)                  \
-    FIELD(PROXY_AUTHENTICATE, "proxy-authenticate", 'p', 'e', HTTP1_HOP | HTTP1_BARE)              \
-    FIELD(PROXY_AUTHORIZATION, "proxy-authorization", 'p', 'n', HTTP1_HOP | HTTP1_BARE)            \
-    FIELD(TRAILER, "trailer", 't', 'r', HTTP1_KEEP | HTTP1_BARE)                                   \
-    FIELD(EXPECT, "expect", 'e', 't', HTTP1_KEEP | HTTP1_BARE)                                     \
-    FIELD(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'r', HTTP1_KEEP | HTTP1_BARE)                   \
-    FIELD(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o', HTTP1_KEEP | HTTP1_BARE)               \
-    FIELD(X_FORWARDED_PORT, "x-forwarded-port", 'x', 't', HTTP1_KEEP | HTTP1_BARE)                 \
-    FIELD(X_FORWARDED_HOST, "x-forwarded-host", 'x', 't', HTTP1_KEEP | HTTP1_BARE)                 \
-    FIELD(X_REAL_IP, "x-real-ip", 'x', 'p', HTTP1_KEEP | HTTP1_BARE)                               \
-    FIELD(X_REQUEST_ID, "x-request-id", 'x', 'd', HTTP1_KEEP | HTTP1_BARE)                         \
-    FIELD(FORWARDED, "forwarded", 'f', 'd', HTTP1_KEEP | HTTP1_BARE)                               \
-    FIELD(VIA, "via", 'v', 'a', HTTP1_KEEP | HTTP1_BARE)                                           \
-    FIELD(DATE, "date", 'd', 'e', HTTP1_KEEP | HTTP1_BARE)                                         \
-    FIELD(SERVER, "server", 's', 'r', HTTP1_KEEP)                                                  \
-    FIELD(AUTHORIZATION, "authorization", 'a', 'n', HTTP1_KEEP | HTTP1_BARE)                       \
-    FIELD(WWW_AUTHENTICATE, "www-authenticate", 'w', 'e', HTTP1_KEEP | HTTP1_BARE)                 \
-    FIELD(COOKIE, "cookie", 'c', 'e', HTTP1_KEEP | HTTP1_BARE)                                     \
-    FIELD(SET_COOKIE, "set-cookie", 's', 'e', HTTP1_KEEP | HTTP1_BARE)                             \
-    FIELD(CACHE_CONTROL, "cache-control", 'c', 'l', HTTP1_KEEP | HTTP1_BARE)                       \
-    FIELD(CONTENT_TYPE, "content-type", 'c', 'e', HTTP1_KEEP | HTTP1_BARE)                         \
-    FIELD(CONTENT_ENCODING, "content-encoding", 'c', 'g', HTTP1_KEEP | HTTP1_BARE)                 \
-    FIELD(CONTENT_RANGE, "content-range", 'c', 'e', HTTP1_KEEP | HTTP1_BARE)                       \
-    FIELD(LOCATION, "location", 'l', 'n', HTTP1_KEEP | HTTP1_BARE)                                 \
-    FIELD(ETAG, "etag", 'e', 'g', HTTP1_KEEP)                                                      \
-    FIELD(LAST_MODIFIED, "last-modified", 'l', 'd', HTTP1_KEEP)                                    \
-    FIELD(USER_AGENT, "user-agent", 'u', 't', HTTP1_KEEP)                                          \
-    FIELD(ACCEPT, "accept", 'a', 't', HTTP1_KEEP)                                                  \
-    FIELD(ACCEPT_ENCODING, "accept-encoding", 'a', 'g', HTTP1_KEEP)                                \
-    FIELD(ACCEPT_LANGUAGE, "accept-language", 'a', 'e', HTTP1_KEEP)                                \
-    FIELD(ACCEPT_RANGES, "accept-ranges", 'a', 's', HTTP1_KEEP)                                    \
-    FIELD(REFERER, "referer", 'r', 'r', HTTP1_KEEP)                                                \
-    FIELD(ORIGIN, "origin", 'o', 'n', HTTP1_KEEP)                                                  \
-    FIELD(RANGE, "range", 'r', 'e', HTTP1_KEEP | HTTP1_BARE)                                       \
-    FIELD(VARY, "vary", 'v', 'y', HTTP1_KEEP)                                                      \
-    FIELD(IF_MATCH, "if-match", 'i', 'h', HTTP1_KEEP | HTTP1_BARE)                                 \
-    FIELD(IF_NONE_MATCH, "if-none-match", 'i', 'h', HTTP1_KEEP | HTTP1_BARE)                       \
-    FIELD(IF_MODIFIED_SINCE, "if-modified-since", 'i', 'e', HTTP1_KEEP | HTTP1_BARE)               \
-    FIELD(ALLOW, "allow", 'a', 'w', HTTP1_KEEP)                                                    \
-    FIELD(RETRY_AFTER, "retry-after", 'r', 'r', HTTP1_KEEP | HTTP1_BARE)                           \
-    FIELD(MAX_FORWARDS, "max-forwards", 'm', 's', HTTP1_KEEP | HTTP1_BARE)
+#define HTTP1_FIELD_TABLE(FIELD)                                                        \
+    FIELD(HOST, "host", 'h', 's', HTTP1_HOP | HTTP1_BARE)                               \
+    FIELD(CONNECTION, "connection", 'c', 'o', HTTP1_HOP | HTTP1_BARE)                   \
+    FIELD(CONTENT_LENGTH, "content-length", 'c', 't', HTTP1_HOP | HTTP1_BARE)           \
+    FIELD(TRANSFER_ENCODING, "transfer-encoding", 't', 'n', HTTP1_HOP | HTTP1_BARE)     \
+    FIELD(KEEP_ALIVE, "keep-alive", 'k', 'v', HTTP1_HOP | HTTP1_BARE)                   \
+    FIELD(TE, "te", 't', 't', HTTP1_HOP | HTTP1_BARE)                                   \
+    FIELD(UPGRADE, "upgrade", 'u', 'd', HTTP1_HOP | HTTP1_BARE)                         \
+    FIELD(HTTP2_SETTINGS, "http2-settings", 'h', 'g', HTTP1_HOP | HTTP1_BARE)           \
+    FIELD(PROXY, "proxy", 'p', 'x', HTTP1_HOP | HTTP1_BARE)                             \
+    FIELD(PROXY_CONNECTION, "proxy-connection", 'p', 'o', HTTP1_HOP | HTTP1_BARE)       \
+    FIELD(PROXY_AUTHENTICATE, "proxy-authenticate", 'p', 't', HTTP1_HOP | HTTP1_BARE)   \
+    FIELD(PROXY_AUTHORIZATION, "proxy-authorization", 'p', 'o', HTTP1_HOP | HTTP1_BARE) \
+    FIELD(TRAILER, "trailer", 't', 'e', HTTP1_KEEP | HTTP1_BARE)                        \
+    FIELD(EXPECT, "expect", 'e', 'c', HTTP1_KEEP | HTTP1_BARE)                          \
+    FIELD(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'o', HTTP1_KEEP | HTTP1_BARE)        \
+    FIELD(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 't', HTTP1_KEEP | HTTP1_BARE)    \
+    FIELD(X_FORWARDED_PORT, "x-forwarded-port", 'x', 'r', HTTP1_KEEP | HTTP1_BARE)      \
+    FIELD(X_FORWARDED_HOST, "x-forwarded-host", 'x', 's', HTTP1_KEEP | HTTP1_BARE)      \
+    FIELD(X_REAL_IP, "x-real-ip", 'x', 'i', HTTP1_KEEP | HTTP1_BARE)                    \
+    FIELD(X_REQUEST_ID, "x-request-id", 'x', 'i', HTTP1_KEEP | HTTP1_BARE)              \
+    FIELD(FORWARDED, "forwarded", 'f', 'e', HTTP1_KEEP | HTTP1_BARE)                    \
+    FIELD(VIA, "via", 'v', 'i', HTTP1_KEEP | HTTP1_BARE)                                \
+    FIELD(DATE, "date", 'd', 't', HTTP1_KEEP | HTTP1_BARE)                              \
+    FIELD(SERVER, "server", 's', 'e', HTTP1_KEEP)                                       \
+    FIELD(AUTHORIZATION, "authorization", 'a', 'o', HTTP1_KEEP | HTTP1_BARE)            \
+    FIELD(WWW_AUTHENTICATE, "www-authenticate", 'w', 't', HTTP1_KEEP | HTTP1_BARE)      \
+    FIELD(COOKIE, "cookie", 'c', 'i', HTTP1_KEEP | HTTP1_BARE)                          \
+    FIELD(SET_COOKIE, "set-cookie", 's', 'i', HTTP1_KEEP | HTTP1_BARE)                  \
+    FIELD(CACHE_CONTROL, "cache-control", 'c', 'o', HTTP1_KEEP | HTTP1_BARE)            \
+    FIELD(CONTENT_TYPE, "content-type", 'c', 'p', HTTP1_KEEP | HTTP1_BARE)              \
+    FIELD(CONTENT_ENCODING, "content-encoding", 'c', 'n', HTTP1_KEEP | HTTP1_BARE)      \
+    FIELD(CONTENT_RANGE, "content-range", 'c', 'g', HTTP1_KEEP | HTTP1_BARE)            \
+    FIELD(LOCATION, "location", 'l', 'o', HTTP1_KEEP | HTTP1_BARE)                      \
+    FIELD(ETAG, "etag", 'e', 'a', HTTP1_KEEP)                                           \
+    FIELD(LAST_MODIFIED, "last-modified", 'l', 'e', HTTP1_KEEP)                         \
+    FIELD(USER_AGENT, "user-agent", 'u', 'n', HTTP1_KEEP)                               \
+    FIELD(ACCEPT, "accept", 'a', 'p', HTTP1_KEEP)                                       \
+    FIELD(ACCEPT_ENCODING, "accept-encoding", 'a', 'n', HTTP1_KEEP)                     \
+    FIELD(ACCEPT_LANGUAGE, "accept-language", 'a', 'g', HTTP1_KEEP)                     \
+    FIELD(ACCEPT_RANGES, "accept-ranges", 'a', 'e', HTTP1_KEEP)                         \
+    FIELD(REFERER, "referer", 'r', 'e', HTTP1_KEEP)                                     \
+    FIELD(ORIGIN, "origin", 'o', 'i', HTTP1_KEEP)                                       \
+    FIELD(RANGE, "range", 'r', 'g', HTTP1_KEEP | HTTP1_BARE)                            \
+    FIELD(VARY, "vary", 'v', 'r', HTTP1_KEEP)                                           \
+    FIELD(IF_MATCH, "if-match", 'i', 'c', HTTP1_KEEP | HTTP1_BARE)                      \
+    FIELD(IF_NONE_MATCH, "if-none-match", 'i', 'c', HTTP1_KEEP | HTTP1_BARE)            \
+    FIELD(IF_MODIFIED_SINCE, "if-modified-since", 'i', 'c', HTTP1_KEEP | HTTP1_BARE)    \
+    FIELD(ALLOW, "allow", 'a', 'o', HTTP1_KEEP)                                         \
+    FIELD(RETRY_AFTER, "retry-after", 'r', 'e', HTTP1_KEEP | HTTP1_BARE)                \
+    FIELD(MAX_FORWARDS, "max-forwards", 'm', 'd', HTTP1_KEEP | HTTP1_BARE)
 
-#define HTTP1_FIELD_ID_(id, name, first, last, flags) HTTP1_##id,
+#define HTTP1_FIELD_ID_(id, name, first, last_but_one, flags) HTTP1_##id,
 enum http1_field_id { HTTP1_UNKNOWN, HTTP1_FIELD_TABLE(HTTP1_FIELD_ID_) HTTP1_FIELD_IDS };
 #undef HTTP1_FIELD_ID_
 _Static_assert(HTTP1_FIELD_IDS <= 64, "a set of ids is one word");
@@ -119,9 +120,11 @@ enum {
     HTTP1_BARE = 4,
     // Found while parsing, in head->fields[].flags only:
     HTTP1_NOMINATED = 8, // by Connection: goes no further
-    // '_' where a field that Weir writes or frames by has '-' ("X_Forwarded_For"): gateways to CGI
-    // take both for one, so it goes no further.
+    // A field of the table with '_' for '-' ("X_Forwarded_For"): gateways to CGI take both for one,
+    // so it goes no further.
     HTTP1_LOOKALIKE = 16,
+    // Came exactly as it is written ("Name: value\r\n"), so neighbours can be copied as one.
+    HTTP1_CANONICAL = 32,
     HTTP1_DROPPED = HTTP1_HOP | HTTP1_NOMINATED | HTTP1_LOOKALIKE,
 };
 
@@ -151,10 +154,12 @@ struct http1_head {
     uint8_t body;          // enum http1_body
     bool keep_alive;       // the sender lets this connection go on after the message
     bool has_content_length;
-    uint64_t content_length;  // valid with has_content_length; for HEAD and 304 not the body's length
-    struct str upgrade;       // the offered (request) or taken (101) protocols; empty: none
-    const char *refusal;      // after a refusal: a stable word, "te_with_cl"
-    uint64_t fields_seen;     // HTTP1_SET of known ids
+    uint64_t
+        content_length;   // valid with has_content_length; for HEAD and 304 not the body's length
+    struct str upgrade;   // the offered (request) or taken (101) protocols; empty: none
+    const char *refusal;  // after a refusal: a stable word, "te_with_cl"
+    uint64_t fields_seen; // HTTP1_SET of known ids
+    uint64_t fields_repeated; // those that came more than once
     uint32_t field_count;
 
     // Requests.
@@ -176,12 +181,13 @@ struct http1_head {
     uint32_t line_start, scanned;
     bool start_line_done;
 
+    uint8_t first[HTTP1_FIELD_IDS]; // index of the first field with an id of fields_seen
     struct http1_field fields[HTTP1_FIELDS_MAX];
 };
 
 static inline void http1_head_init(struct http1_head *head)
 {
-    memset(head, 0, offsetof(struct http1_head, fields));
+    memset(head, 0, offsetof(struct http1_head, first));
 }
 
 int http1_parse_request(struct http1_head *head, struct str bytes,
@@ -234,8 +240,8 @@ bool http1_token_is_valid(struct str token);
 enum http1_chunks_step {
     HTTP1_CHUNKS_MORE,     // all input is taken; feed the next bytes
     HTTP1_CHUNKS_PAYLOAD,  // *ret_payload is set, never empty; call again
-    HTTP1_CHUNKS_TRAILERS, // a trailer field begins: give room with http1_chunks_take_trailers, then
-                           // call again (without room they are checked and dropped)
+    HTTP1_CHUNKS_TRAILERS, // a trailer field begins: give room with http1_chunks_take_trailers,
+                           // then call again (without room they are checked and dropped)
     HTTP1_CHUNKS_END,      // the body is over; what is left of *input belongs to the next message
     HTTP1_CHUNKS_REFUSED,  // chunks->refusal says why; the connection must close
 };
@@ -247,20 +253,24 @@ struct http1_chunks {
     uint16_t trailer_count;
     uint16_t refused_status; // 400, or 431 for too many or too long trailers
     bool trailers_asked;
-    uint64_t left;         // of the current chunk
+    bool blank; // the last byte of a chunk's first line was a space or tab
+    uint32_t trailer_bytes;
+    uint64_t extension_total;
+    uint64_t left;          // of the current chunk
     uint64_t payload_bytes; // given out so far
     const char *refusal;
     // Trailers that may be passed on, ready to be sent: "Name: value\r\n"…
     char *trailers;
     uint32_t trailers_len, trailers_size;
-    uint32_t line_len; // of the unfinished line behind trailers_len
+    uint32_t line_len, name_len; // of the unfinished line behind trailers_len
 };
 
 void http1_chunks_init(struct http1_chunks *chunks);
 enum http1_chunks_step http1_chunks_next(struct http1_chunks *chunks, struct str *input,
                                          struct str *ret_payload);
 // Borrowed until the body is over. Trailers of more than size bytes together are refused.
-static inline void http1_chunks_take_trailers(struct http1_chunks *chunks, char *room, uint32_t size)
+static inline void http1_chunks_take_trailers(struct http1_chunks *chunks, char *room,
+                                              uint32_t size)
 {
     chunks->trailers = room;
     chunks->trailers_size = size;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON with limits, over jansson: size and depth are checked before a value is built, duplicate keys
-// and anything behind the document are refused, an error says line and column.
+// JSON with limits, over jansson: size and depth are checked before a value is built, duplicate
+// keys and anything behind the document are refused, an error says line and column.
 #pragma once
 
 #include <jansson.h>

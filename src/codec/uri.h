@@ -19,8 +19,8 @@ struct uri {
 // "http://api.example.net:8080/path?query". No user information, no fragment, no other scheme.
 int uri_parse(struct str text, struct uri *ret_uri, struct error *error);
 
-// host[:port] of a Host field or an authority: registered name, IPv4, or [IPv6]. port is 0 when left
-// out (or empty). The brackets stay with the host here.
+// host[:port] of a Host field or an authority: registered name, IPv4, or [IPv6]. port is 0 when
+// left out (or empty). The brackets stay with the host here.
 int uri_parse_authority(struct str text, struct str *ret_host, uint16_t *ret_port);
 
 // An absolute path with an optional query, in the characters and %XX that RFC 3986 allows; what a
@@ -29,7 +29,7 @@ bool uri_path_is_valid(struct str path);
 
 // Appends the text with %XX turned into bytes. -EINVAL for a % without two hex digits, or for %00.
 int uri_decode(struct writer *writer, struct str text);
-// Appends the path in normal form (RFC 3986 §6.2.2): %XX of unreserved characters decoded, other hex
-// digits in upper case, "." and ".." removed; empty becomes "/". -EINVAL when ".." climbs above the
-// root or % stands alone; -ENOSPC.
+// Appends the path in normal form (RFC 3986 §6.2.2): %XX of unreserved characters decoded, other
+// hex digits in upper case, "." and ".." removed; empty becomes "/". -EINVAL when ".." climbs above
+// the root or % stands alone; -ENOSPC.
 int uri_normalize_path(struct writer *writer, struct str path);
