@@ -10,7 +10,7 @@
 enum { ROUTE_VALUES_MAX = 4, ROUTE_TEXT_MAX = 1024 };
 
 struct route {
-    const char *method;  // "GET"
+    const char *method; // "GET"
     const char *pattern;
     void (*serve)(void); // the owner's; cast back by who owns the table
     const char *text;    // one line for the API's reference

@@ -56,8 +56,8 @@ struct http_header {
 
 struct http_reply {
     unsigned status;
-    struct str content_type; // empty: no such field
-    struct str body;         // copied
+    struct str content_type;       // empty: no such field
+    struct str body;               // copied
     struct http_header headers[6]; // ends at the first empty name
 };
 
@@ -77,8 +77,8 @@ void http_server_close(struct http_server *server);
 
 void http_request_reply(struct http_request *request, const struct http_reply *reply);
 
-// A streamed answer: begin, any number of pieces, end. The body of `reply` is ignored. A client that
-// goes away or does not read makes `gone` come.
+// A streamed answer: begin, any number of pieces, end. The body of `reply` is ignored. A client
+// that goes away or does not read makes `gone` come.
 void http_request_stream_begin(struct http_request *request, const struct http_reply *reply);
 // False when the request is gone (then `gone` has come, unless it comes from inside of it).
 bool http_request_stream_send(struct http_request *request, struct str piece);
