@@ -66,7 +66,6 @@ int route_find(const struct route *routes, size_t count, struct str method, stru
     }
     const char *known = NULL;
     for (size_t i = 0; i < count; i++) {
-        // A route on the same pattern as the one before it matches as that did.
         struct writer text;
         struct str values[ROUTE_VALUES_MAX] = {0};
         writer_init(&text, ret_match->text, sizeof(ret_match->text));
