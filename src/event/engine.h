@@ -50,6 +50,7 @@ struct loop {
     struct list closing; // streams whose `closed` is due
     struct list tasks;
     struct list registrations_closed;
+    struct list orphans; // cancelled children that have not died yet
     struct buf *spare;
     uint32_t spare_count, spare_max, buffer_size;
     struct wheel wheel;
@@ -63,3 +64,4 @@ extern atomic_bool engine_has_children;
 void stream_handle_events(struct stream *stream, uint32_t events);
 void stream_handle_ready(struct stream *stream);
 void stream_handle_flush(struct stream *stream);
+void orphan_free(struct list *link);

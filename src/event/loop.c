@@ -35,6 +35,7 @@ int loop_new(const struct loop_options *options, struct loop **ret_loop)
     list_init(&loop->closing);
     list_init(&loop->tasks);
     list_init(&loop->registrations_closed);
+    list_init(&loop->orphans);
     wheel_init(&loop->wheel, loop->now_ms);
     // A write to a pipe whose reader went away must be an error, not the end of the program.
     signal(SIGPIPE, SIG_IGN);
@@ -68,6 +69,9 @@ struct loop *loop_free(struct loop *loop)
 {
     if (loop == NULL) {
         return NULL;
+    }
+    while (!list_empty(&loop->orphans)) {
+        orphan_free(loop->orphans.next);
     }
     free_closed(loop);
     while (loop->spare != NULL) {

@@ -22,4 +22,5 @@ int mailbox_open(struct mailbox *mailbox, struct loop *loop);
 // From any thread. Never fails: the letter's memory is the sender's to give.
 void mailbox_send(struct mailbox *mailbox, struct letter *letter);
 // On the receiving thread, after the last sender is gone. Undelivered letters are delivered first.
+// Not from inside a delivery.
 void mailbox_close(struct mailbox *mailbox);
