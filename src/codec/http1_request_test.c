@@ -387,10 +387,12 @@ static void test_limits_hold_to_the_byte_and_say_which(void **state)
          "GET / HTTP/1.1\r\nHost: a\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", -431,
          "field_too_long"},
         {"head past the limit",
-         "GET /234567890123456789 HTTP/1.1\r\nHost: a\r\nX: 34567890\r\nX: 345678901234567890\r\n\r\n",
+         "GET /234567890123456789 HTTP/1.1\r\nHost: a\r\nX: 34567890\r\nX: "
+         "345678901234567890\r\n\r\n",
          -431, "head_too_large"},
         {"head of the limit",
-         "GET /234567890123456789 HTTP/1.1\r\nHost: a\r\nX: 34567890\r\nX: 34567890123456789\r\n\r\n",
+         "GET /234567890123456789 HTTP/1.1\r\nHost: a\r\nX: 34567890\r\nX: "
+         "34567890123456789\r\n\r\n",
          80, ""},
         {"fields of the limit", "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\n\r\n", 39, ""},
         {"too many fields", "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\n\r\n", -431,

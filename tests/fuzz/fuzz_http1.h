@@ -37,8 +37,8 @@ static inline void check_parts(struct http1_head *parts, const struct http1_head
     memcpy(first, text.at, cut);
     http1_head_init(parts);
     int m = fuzz_parse(parts, (struct str){first, cut}, method);
-    free(first);
     if (m == 0) {
+        memset(first, 0, cut); // nothing may be read here any more
         m = fuzz_parse(parts, text, method);
     }
     CHECK(m == n && parts->field_count == whole->field_count);
@@ -46,6 +46,7 @@ static inline void check_parts(struct http1_head *parts, const struct http1_head
     for (uint32_t i = 0; n > 0 && i < whole->field_count; i++) {
         CHECK(str_equal(parts->fields[i].value, whole->fields[i].value));
     }
+    free(first);
 }
 
 static inline bool same_message(const struct http1_head *a, const struct http1_head *b)
