@@ -98,7 +98,7 @@ enum schema_mode {
 int schema_parse(const struct schema *schema, const json_t *json, enum schema_mode mode,
                  const char *base, struct arena *arena, void *object, struct error *error);
 
-// Parses text (JSON, one object) as SCHEMA_OURS. Reason bad_json when it is none.
+// Parses text (JSON, one object) as SCHEMA_OURS; errors of json_doc_parse besides those above.
 int schema_parse_text(const struct schema *schema, struct str text, struct arena *arena,
                       void *object, struct error *error);
 

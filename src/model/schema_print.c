@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "codec/json.h"
 #include "model/schema.h"
 #include "model/schema_private.h"
 
@@ -294,18 +295,7 @@ char *schema_print_text(const struct schema *schema, const void *object)
 
 int schema_read_json(struct str text, json_t **ret_json, struct error *error)
 {
-    json_error_t why;
-    json_t *json =
-        json_loadb(text.at != NULL ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &why);
-    if (json == NULL) {
-        if (json_error_code(&why) == json_error_out_of_memory) {
-            return error_set(error, -ENOMEM, "out of memory");
-        }
-        return error_set_field(error, -EINVAL, "bad_json", NULL, "%s at line %d, column %d",
-                               why.text, why.line, why.column);
-    }
-    *ret_json = json;
-    return 0;
+    return json_doc_parse(text, JSON_DOCUMENT_BYTES_MAX, ret_json, error);
 }
 
 // ── The description ──────────────────────────────────────────────────────────────────────────

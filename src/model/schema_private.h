@@ -20,5 +20,5 @@ void schema_default_field(const struct field *field, void *object);
 // *ret_json NULL with 0: an optional field without a value. -ENOMEM.
 int schema_print_field(const struct field *field, const void *object, json_t **ret_json);
 
-// -EINVAL with reason bad_json, -ENOMEM.
+// As json_doc_parse.
 int schema_read_json(struct str text, json_t **ret_json, struct error *error);
