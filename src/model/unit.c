@@ -2,7 +2,7 @@
 #include "model/unit.h"
 
 const char *const unit_role_names[] = {"primary", "replacement", NULL};
-const char *const unit_state_names[] = {"starting", "serving",  "failed",
+const char *const unit_state_names[] = {"starting", "serving",  "failed", "leaving",
                                         "draining", "deleting", NULL};
 
 static const struct field unit_fields[] = {

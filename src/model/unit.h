@@ -13,7 +13,8 @@ enum unit_state {
     UNIT_STARTING, // placed, not serving yet
     UNIT_SERVING,  // in DNS
     UNIT_FAILED,   // found dead: out of DNS, a replacement stands for it
-    UNIT_DRAINING, // out of DNS, finishes what it has, then is removed
+    UNIT_LEAVING,  // out of DNS, serves those who have its address cached for one TTL more
+    UNIT_DRAINING, // finishes what it has, takes nothing new
     UNIT_DELETING, // its node removes it
 };
 extern const char *const unit_state_names[];
