@@ -29,7 +29,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     if (size > SIZE_MAX / 2) {
         return NULL;
     }
-    size = (size + 15) & ~(size_t)15;
+    size = size == 0 ? 16 : (size + 15) & ~(size_t)15; // none is no failure: not NULL
     if (size > (size_t)(arena->end - arena->at)) {
         size_t room = size > arena->block_size ? size : arena->block_size;
         struct arena_block *block = malloc(sizeof(*block) + room);

@@ -22,7 +22,7 @@ void *arena_alloc(struct arena *arena, size_t size);
 // A copy ended by NUL; .at is NULL when memory is out.
 struct str arena_copy(struct arena *arena, struct str text);
 
-#define arena_new(arena, type)          ((type *)arena_alloc((arena), sizeof(type)))
+#define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 // count is checked for overflow.
 #define arena_array(arena, type, count) ((type *)arena_alloc_array((arena), sizeof(type), (count)))
 void *arena_alloc_array(struct arena *arena, size_t size, size_t count);

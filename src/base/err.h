@@ -33,21 +33,20 @@ void free_ptr(void *pointer_to_pointer);
 void close_fd(int *fd); // closes when ≥ 0
 
 // Hands ownership out of a variable with a cleanup.
-#define TAKE_PTR(pointer)                                                                          \
-    ({                                                                                             \
-        typeof(pointer) taken_ = (pointer);                                                        \
-        (pointer) = NULL;                                                                          \
-        taken_;                                                                                    \
+#define TAKE_PTR(pointer)                   \
+    ({                                      \
+        typeof(pointer) taken_ = (pointer); \
+        (pointer) = NULL;                   \
+        taken_;                             \
     })
-#define TAKE_FD(fd)                                                                                \
-    ({                                                                                             \
-        int taken_ = (fd);                                                                         \
-        (fd) = -1;                                                                                 \
-        taken_;                                                                                    \
+#define TAKE_FD(fd)        \
+    ({                     \
+        int taken_ = (fd); \
+        (fd) = -1;         \
+        taken_;            \
     })
 
-#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
-#define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)((char *)(pointer) - offsetof(type, member)))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ARRAY_LEN(array)                    (sizeof(array) / sizeof((array)[0]))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+#define MIN(a, b)                           ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                           ((a) > (b) ? (a) : (b))

@@ -54,6 +54,6 @@ static inline void list_move_all(struct list *from, struct list *to)
 }
 
 // The current member may be removed inside the loop; others must not be.
-#define LIST_FOREACH(head, name)                                                                   \
-    for (struct list *name = (head)->next, *name##_next = name->next; name != (head);              \
+#define LIST_FOREACH(head, name)                                                      \
+    for (struct list *name = (head)->next, *name##_next = name->next; name != (head); \
          name = name##_next, name##_next = name->next)
