@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scanning for the HTTP/1 parser: byte classes, and loops that look at 16 bytes at a time. Private
-// to src/codec.
+// What the files of the HTTP/1 parser share, private to src/codec: byte classes, and loops that
+// look at 16 bytes at a time.
 //
 // Each scan_x(p, base, end) returns the first byte at or after p that ends an x, or end. The last
 // up to 15 bytes are looked at by a load that ends at `end` and begins before p (base ≤ p says how
 // far back memory is ours), so nothing outside [base, end) is ever read.
 #pragma once
 
-#include "base/str.h"
+#include "codec/http1.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -116,3 +116,10 @@ static inline uint32_t load4(const char *p)
 // The table's view of a field name; *ret_lookalike when only '_' for '-' makes it differ.
 uint8_t http1_field_lookup(struct str name, bool *ret_lookalike);
 uint8_t http1_field_flags(uint8_t id);
+
+// Sets the refusal and returns -status.
+int http1_refuse(struct http1_head *head, int status, const char *reason);
+// After the last line of a head: 0 or a refusal.
+int http1_finish_request(struct http1_head *head, const struct http1_limits *limits);
+int http1_finish_response(struct http1_head *head, const struct http1_limits *limits,
+                          enum http1_method request_method);
