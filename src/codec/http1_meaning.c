@@ -93,7 +93,7 @@ static int read_connection(struct http1_head *head, struct connection *connectio
             continue;
         }
         struct str list = head->fields[i].value, option;
-        if (str_equal_nocase(list, STR("keep-alive"))) {
+        if (str_equal(list, STR("keep-alive"))) { // nearly always
             connection->keep_alive = true;
             continue;
         }

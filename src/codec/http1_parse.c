@@ -26,7 +26,7 @@ struct parse {
     int result; // what to return when a step gave NULL
 };
 
-static const char *refuse_length(struct parse *parse)
+__attribute__((noinline, cold)) static const char *refuse_length(struct parse *parse)
 {
     const char *reason = !parse->bound_is_line           ? "head_too_large"
                          : !parse->head->start_line_done ? "start_line_too_long"
@@ -37,7 +37,8 @@ static const char *refuse_length(struct parse *parse)
 }
 
 // The current line is bad (reason), or its end has not come. Always NULL.
-static const char *judge(struct parse *parse, int status, const char *reason)
+__attribute__((noinline, cold)) static const char *judge(struct parse *parse, int status,
+                                                         const char *reason)
 {
     const char *lf = memchr(parse->line, '\n', (size_t)(parse->end - parse->line));
     if (lf == NULL && parse->end < parse->bound) {
@@ -63,7 +64,7 @@ static void begin_line(struct parse *parse, const char *line)
 }
 
 // p is where CR LF must stand.
-static const char *expect_crlf(struct parse *parse, const char *p, const char *reason)
+static inline const char *expect_crlf(struct parse *parse, const char *p, const char *reason)
 {
     if (__builtin_expect(parse->end - p >= 2 && p[0] == '\r' && p[1] == '\n', 1)) {
         return p + 2 <= parse->bound ? p + 2 : refuse_length(parse);
