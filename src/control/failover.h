@@ -45,9 +45,10 @@ enum evidence {
     EVIDENCE_SERVING,
     EVIDENCE_SUSPECT,     // the agent says serving, one probe failed
     EVIDENCE_UNREACHABLE, // the agent says serving, but probes fail
-    EVIDENCE_STOPPING,    // it drains or has ended in order
-    EVIDENCE_FAILED,      // the agent says so: the process ended, or never came up
-    EVIDENCE_LOST,        // its node does not report, and probes do not reach it
+    EVIDENCE_DRAINING,
+    EVIDENCE_STOPPED, // it ended in order
+    EVIDENCE_FAILED,  // the agent says so: the process ended, or never came up
+    EVIDENCE_LOST,    // its node does not report, and probes do not reach it
 };
 extern const char *const evidence_names[];
 
