@@ -354,7 +354,7 @@ static void stream_break(struct stream *stream, int error)
     if (stream->state & (ENDED | PAUSED)) {
         fail_unless_bytes_wait(stream);
     }
-    if (!(stream->state & FAILED)) {
+    if ((stream->state & (OPEN | FAILED)) == OPEN) {
         stream->state |= READABLE | HUNG;
         want_read(stream);
     }
