@@ -20,55 +20,36 @@
 #pragma once
 
 #include "base/clock.h"
-#include "model/desired.h"
 #include "model/event.h"
 #include "model/load_balancer.h"
-#include "model/node.h"
 #include "model/project.h"
 #include "model/resolved.h"
+#include "model/target_group.h"
+#include "model/unit.h"
 #include "store/store.h"
 
-// What only the reconciler knows. All of it is asked on the loop's thread and answers at once.
-// A NULL function means "nothing known".
+// What only the reconciler knows (controller.h); asked on the loop's thread, answered at once. A
+// NULL function means "nothing known".
 struct service_hooks {
     void *owner;
-    // *ret_status in the arena. Never fails but for -ENOMEM: unknown is "provisioning".
-    int (*load_balancer_status)(void *owner, const struct load_balancer *balancer,
-                                struct arena *arena, struct load_balancer_status **ret_status);
-    // The prefixes of all nodes' own routes.
-    int (*routes)(void *owner, struct arena *arena, struct prefix **ret_routes, size_t *ret_count);
-    // One line of JSON (desired_print) that the caller frees, when the generation for this node is
-    // greater than after; -EAGAIN when it is not, or nothing is known for that node yet.
-    int (*desired)(void *owner, const char *node, uint64_t after, char **ret_text);
-    // An agent's report. Borrowed for the call. -EINVAL with text when it makes no sense.
-    int (*observed)(void *owner, const struct observed *observed, struct error *error);
+    // In the arena. -ENOENT: nothing known of it yet. -ENOMEM.
+    int (*status)(void *owner, uint64_t load_balancer_id, struct arena *arena,
+                  const struct load_balancer_status **ret_status);
+    // A route of one of the nodes' own that overlaps the subnet; false when there is none.
+    bool (*find_route)(void *owner, const struct prefix *subnet, struct prefix *ret_route,
+                       const char **ret_node);
+    // After a commit: what was done. Texts are borrowed for the call; id and at are filled in
+    // there.
+    void (*add_event)(void *owner, const struct event *event);
 };
 
 struct service {
     struct store *store;
     struct clock *clock;
-    struct loop *loop;
-    const char *zone;           // "weir.internal"
     struct prefix front_subnet; // no project's subnet may overlap it
     struct prefix project_pool; // where subnets come from that nobody chose
     struct service_hooks hooks;
-    struct list watches;
-    struct task notify_task;
 };
-
-void service_init(struct service *service, struct store *store, struct clock *clock,
-                  struct loop *loop);
-
-// For who waits (long polls, ?wait=): `changed` comes from the loop after service_notify, which the
-// reconciler calls when a status or a desired document may have changed. Coalesced.
-struct service_watch {
-    struct list link;
-    void (*changed)(struct service_watch *watch);
-};
-void service_watch_open(struct service *service, struct service_watch *watch,
-                        void (*changed)(struct service_watch *));
-void service_watch_close(struct service_watch *watch);
-void service_notify(struct service *service);
 
 // ── Projects ─────────────────────────────────────────────────────────────────────────────────
 // if_match: the generation the caller has seen; 0: any.
@@ -142,8 +123,6 @@ int service_event_list(struct service *service, const struct service_event_filte
                        struct error *error);
 
 int service_unit_list(struct service *service, struct arena *arena, struct unit **ret_units,
-                      size_t *ret_count, struct error *error);
-int service_node_list(struct service *service, struct arena *arena, struct node **ret_nodes,
                       size_t *ret_count, struct error *error);
 
 // Reads all objects under prefix (KEY_UNITS …) into one array of schema->size items. A document
