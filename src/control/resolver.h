@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host names → addresses, by c-ares on the loop: nothing blocks. /etc/hosts and /etc/resolv.conf
-// count as for any program. A query is embedded in its owner and ends exactly once: by `done`, or
-// by resolver_cancel (then `done` does not come).
+// Host names → IPv4 addresses, by c-ares on the loop: nothing blocks. /etc/hosts and
+// /etc/resolv.conf count as for any program. A query is embedded in its owner and ends exactly
+// once: by `done`, or by resolver_cancel (then `done` does not come).
 #pragma once
 
 #include "base/addr.h"
@@ -11,6 +11,7 @@
 #include "model/resolved.h"
 
 struct resolver;
+struct lookup;
 
 int resolver_new(struct loop *loop, struct resolver **ret_resolver, struct error *error);
 // Queries that still run are cancelled. Accepts NULL, returns NULL.
@@ -28,7 +29,7 @@ struct resolver_query {
                  size_t count);
     void *owner;
     struct timer deadline;
-    struct resolver_query **slot; // the resolver's own
+    struct lookup *lookup; // the resolver's own; NULL: it does not run
 };
 
 // done always comes from the loop, never from inside this call; after timeout_ms at the latest.
