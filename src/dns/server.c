@@ -7,7 +7,9 @@
 #include "event/stream.h"
 #include "event/timer.h"
 
-enum { QUEUE_MAX = 65536 + 2 }; // unsent bytes of one connection before its reading pauses
+// Unsent bytes of one connection before its reading pauses: more than the answers to what one
+// received buffer can ask, so that a client which sends many questions at once is served.
+enum { QUEUE_MAX = 256 << 10 };
 
 struct door { // one address
     struct dgram dgram;
