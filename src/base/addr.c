@@ -150,6 +150,16 @@ int prefix_parse(struct str text, struct prefix *ret_prefix)
     return 0;
 }
 
+struct prefix prefix_around(const struct addr *addr, uint8_t bits)
+{
+    struct prefix prefix = {.family = addr->family, .bits = bits};
+    memcpy(prefix.ip, addr->ip, bits / 8);
+    if (bits % 8 != 0) {
+        prefix.ip[bits / 8] = addr->ip[bits / 8] & (uint8_t)(0xff00u >> (bits % 8));
+    }
+    return prefix;
+}
+
 const char *prefix_format(const struct prefix *prefix, char buffer[static ADDR_TEXT_LEN])
 {
     struct addr addr = {.family = prefix->family};

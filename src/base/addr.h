@@ -39,6 +39,8 @@ int addr_from_sockaddr(const struct sockaddr *sockaddr, struct addr *ret_addr);
 
 // "10.1.0.0/24"; host bits must be zero (-EINVAL otherwise).
 int prefix_parse(struct str text, struct prefix *ret_prefix);
+// The prefix of that length that the address is in.
+struct prefix prefix_around(const struct addr *addr, uint8_t bits);
 const char *prefix_format(const struct prefix *prefix, char buffer[static ADDR_TEXT_LEN]);
 bool prefix_contains(const struct prefix *prefix, const struct addr *addr);
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
