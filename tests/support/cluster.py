@@ -60,6 +60,8 @@ class Answer:
 
 
 class Cluster:
+    living = []  # those not stopped yet
+
     def __init__(self, run, runtime="oci", failure_threshold_s=60, controller_options=(), user=None):
         self.run, self.runtime, self.user = run, runtime, user
         self.instance = run.instance()
@@ -77,6 +79,7 @@ class Cluster:
         self.controller_options = list(controller_options)
         self.controller = self.agent = None
         self.targets = {}
+        Cluster.living.append(self)
 
     # Programs
 
@@ -138,8 +141,9 @@ class Cluster:
     def stop(self):
         """Ends both and takes away what the agent made, by the agent's own means; the run's sweep
         would do it too, but a leak must be seen, so what is left is returned."""
-        for targets in self.targets.values():
-            targets.stop()
+        Cluster.living.remove(self)
+        for targets in list(self.targets.values()):
+            self.leave(targets)
         for child in (self.agent, self.controller):
             if child and child.poll() is None:
                 child.kill()

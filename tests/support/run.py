@@ -115,6 +115,12 @@ class Run:
     def close(self):
         sweep(self.directory)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 def made(directory):
     try:
@@ -169,10 +175,9 @@ def sweep(directory):
     for kind, *what in items:
         if kind == "process":
             kill(*what)
+    remove_run_containers(directory)
     for kind, *what in items:
         if kind == "instance":
-            # Containers' root of this run first: their processes hold namespaces.
-            remove_run_containers(directory)
             remove_instance(*what)
     for kind, *what in items:
         if kind == "namespace":
