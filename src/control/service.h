@@ -23,6 +23,7 @@
 #include "model/event.h"
 #include "model/load_balancer.h"
 #include "model/project.h"
+#include "model/request.h"
 #include "model/resolved.h"
 #include "model/target_group.h"
 #include "model/unit.h"
@@ -46,6 +47,7 @@ struct service_hooks {
 struct service {
     struct store *store;
     struct clock *clock;
+    const char *zone;           // "weir.internal"
     struct prefix front_subnet; // no project's subnet may overlap it
     struct prefix project_pool; // where subnets come from that nobody chose
     struct service_hooks hooks;
@@ -100,6 +102,28 @@ int service_target_group_update(struct service *service, const struct project *p
                                 struct error *error);
 int service_target_group_delete(struct service *service, const struct project *project,
                                 const char *ref, uint64_t if_match, struct error *error);
+
+// ── Instances: the envelope's view, a load balancer and its target group in one ──────────────────
+struct service_instance {
+    struct project *project;
+    struct load_balancer *balancer;
+    struct target_group *group; // of its first listener
+};
+int service_instance_create(struct service *service, const struct project *project,
+                            const struct request *request, struct arena *arena,
+                            struct service_instance *ret_instance, struct error *error);
+// request->object names it.
+int service_instance_update(struct service *service, const struct project *project,
+                            const struct request *request, struct arena *arena,
+                            struct service_instance *ret_instance, struct error *error);
+int service_instance_delete(struct service *service, const struct project *project,
+                            const struct request *request, struct error *error);
+int service_instance_find(struct service *service, const struct project *project, const char *ref,
+                          struct arena *arena, struct service_instance *ret_instance,
+                          struct error *error);
+int service_instance_list(struct service *service, const struct project *project,
+                          struct arena *arena, struct service_instance **ret_instances,
+                          size_t *ret_count, struct error *error);
 
 // ── For the reconciler ───────────────────────────────────────────────────────────────────────
 // Removes an object whose deletion is finished. -EBUSY when it is not `deleting`, or a project

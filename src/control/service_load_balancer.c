@@ -44,6 +44,37 @@ int load_load_balancer(struct service *service, const struct project *project, c
     return r;
 }
 
+// What can be said before the reconciler has seen it: its name, its URL, and that it comes.
+static int first_status(struct service *service, const struct load_balancer *balancer,
+                        struct arena *arena, const struct load_balancer_status **ret_status,
+                        struct error *error)
+{
+    struct project project;
+    char key[KEY_LEN];
+    struct load_balancer_status *status = arena_new(arena, struct load_balancer_status);
+    if (status == NULL) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    int r = service_load_one(service, key_of_id(key, KEY_PROJECTS, balancer->project_id),
+                             &project_schema, arena, &project, NULL, error);
+    if (r < 0) {
+        return r == -ENOENT ? 0 : r;
+    }
+    schema_defaults(&load_balancer_status_schema, status);
+    status->state =
+        balancer->deleting ? LOAD_BALANCER_DELETING : LOAD_BALANCER_PROVISIONING;
+    status->dns_name =
+        load_balancer_dns_name(balancer->label, project.label, service->zone, arena);
+    status->url = status->dns_name != NULL
+                      ? load_balancer_url(balancer, status->dns_name, arena)
+                      : NULL;
+    if (status->url == NULL) {
+        return error_set(error, -ENOMEM, "out of memory");
+    }
+    *ret_status = status;
+    return 0;
+}
+
 int load_balancer_fill_status(struct service *service, struct load_balancer *balancer,
                               struct arena *arena, struct error *error)
 {
@@ -52,7 +83,10 @@ int load_balancer_fill_status(struct service *service, struct load_balancer *bal
     int r = hooks->status != NULL
                 ? hooks->status(hooks->owner, balancer->id, arena, &balancer->status)
                 : -ENOENT;
-    return r < 0 && r != -ENOENT ? error_set(error, r, "out of memory") : 0;
+    if (r == -ENOENT) {
+        return first_status(service, balancer, arena, &balancer->status, error);
+    }
+    return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
 
 int service_load_balancer_find(struct service *service, const struct project *project,

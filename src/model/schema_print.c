@@ -63,6 +63,13 @@ int field_address_read(enum field_kind kind, struct str text, void *at)
     return r;
 }
 
+static void default_fields(const struct schema *schema, void *object)
+{
+    for (size_t i = 0; i < schema->field_count; i++) {
+        schema_default_field(&schema->fields[i], object);
+    }
+}
+
 void schema_default_field(const struct field *field, void *object)
 {
     void *at = (char *)object + field->offset;
@@ -91,7 +98,7 @@ void schema_default_field(const struct field *field, void *object)
         memset(at, 0, sizeof(struct prefix));
         break;
     case FIELD_OBJECT:
-        schema_defaults(field->schema, at);
+        default_fields(field->schema, at);
         break;
     case FIELD_POINTER:
         *(void **)at = NULL;
@@ -110,9 +117,7 @@ void schema_default_field(const struct field *field, void *object)
 void schema_defaults(const struct schema *schema, void *object)
 {
     memset(object, 0, schema->size);
-    for (size_t i = 0; i < schema->field_count; i++) {
-        schema_default_field(&schema->fields[i], object);
-    }
+    default_fields(schema, object);
 }
 
 // Text that is not UTF-8 (what some program printed, cut in the middle of a character) must not
