@@ -17,7 +17,7 @@ void attempts_fail(struct agent *agent, struct attempts *attempts, uint64_t *ret
     // The same complaint is said once, and again when it changes.
     if (strcmp(attempts->error, error->text) != 0) {
         snprintf(attempts->error, sizeof(attempts->error), "%s", error->text);
-        log_error("%" PRIu64 ": cannot %s: %s; trying again in %" PRIu64 " ms", id, what,
+        log_error("cannot %s %" PRIu64 ": %s; trying again in %" PRIu64 " ms", what, id,
                   error->text, delay_ms);
     }
     agent_report_soon(agent);

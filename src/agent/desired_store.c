@@ -87,6 +87,9 @@ int desired_store_open(struct agent *agent, struct desired_store **ret_store, st
     store->ours = config->desired == NULL;
     timer_init(&store->settle, store_settled);
     *ret_store = store;
+    if (config->remove_all) {
+        return 0; // nothing shall be
+    }
     int length = store->ours ? snprintf(store->path, sizeof(store->path), "%s/desired.json",
                                         config->state_dir)
                              : snprintf(store->path, sizeof(store->path), "%s", config->desired);

@@ -73,10 +73,10 @@ static json_t *process(const struct oci_unit *unit)
 {
     json_t *capabilities = json_pack("{s:[], s:[], s:[], s:[], s:[]}", "bounding", "effective",
                                      "inheritable", "permitted", "ambient");
-    // Descriptors: 100,000 connections have two each.
-    json_t *limits = json_pack("[{s:s, s:I, s:I}, {s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE",
-                               "hard", (json_int_t)262144, "soft", (json_int_t)262144, "type",
-                               "RLIMIT_CORE", "hard", (json_int_t)0, "soft", (json_int_t)0);
+    json_t *limits =
+        json_pack("[{s:s, s:I, s:I}, {s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard",
+                  (json_int_t)unit->descriptors, "soft", (json_int_t)unit->descriptors, "type",
+                  "RLIMIT_CORE", "hard", (json_int_t)0, "soft", (json_int_t)0);
     return json_pack(
         "{s:b, s:{s:I, s:I}, s:[s, s, s, s, s], s:[s], s:s, s:o, s:o, s:b, s:i}", "terminal", 0,
         "user", "uid", (json_int_t)unit->user, "gid", (json_int_t)unit->user, "args", "/weir-proxy",

@@ -16,6 +16,7 @@ struct oci_unit {
     const char *netns;    // /run/netns/weir-u9
     const char *cgroup;   // "/weir/weir-u9"
     struct desired_limits limits;
+    uint64_t descriptors; // it may have open
 };
 
 // One line of JSON that the caller frees; NULL when memory is out.

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +28,8 @@ enum { COMMAND_TIMEOUT_MS = 30000, CHECK_TIMEOUT_MS = 10000 };
 struct unit_runtime {
     struct runtime_config config;
     char state_dir[UNIT_PATH_LEN], rootfs[UNIT_PATH_LEN];
-    struct list ops; // of struct oci_op
+    uint64_t descriptors; // that a unit may have open
+    struct list ops;      // of struct oci_op
 };
 
 // What is under way for one unit: the commands run one after the other.
@@ -139,6 +141,7 @@ static int spec_write(const struct unit_runtime *runtime, const struct runtime_o
         .netns = netns,
         .cgroup = cgroup,
         .limits = op->limits,
+        .descriptors = runtime->descriptors,
     };
     cleanup(free_ptr) char *text = oci_spec_print(&unit);
     if (text == NULL) {
@@ -389,6 +392,20 @@ static int oci_check(const struct runtime_config *config, struct error *error)
     return check_static(config->proxy, error);
 }
 
+// 100,000 connections have two each. What root may give depends on where the agent runs (a
+// container mostly may not raise limits), so it is tried.
+static uint64_t descriptors_allowed(void)
+{
+    enum { WANTED = 262144 };
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    struct rlimit raised = {limit.rlim_cur, WANTED};
+    if (limit.rlim_max < WANTED && setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        limit = raised;
+    }
+    return MIN(limit.rlim_max, (rlim_t)WANTED);
+}
+
 static int oci_open(const struct runtime_config *config, struct unit_runtime **ret_runtime,
                     struct error *error)
 {
@@ -401,6 +418,7 @@ static int oci_open(const struct runtime_config *config, struct unit_runtime **r
         return error_set(error, -ENOMEM, "out of memory");
     }
     runtime->config = *config;
+    runtime->descriptors = descriptors_allowed();
     list_init(&runtime->ops);
     char path[UNIT_PATH_LEN];
     int length = snprintf(runtime->state_dir, UNIT_PATH_LEN, "%s/runc", config->run_dir);
