@@ -21,11 +21,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import targets
 from asking import Load, Name
-from show import clean, colors, line, paint, step, table, title
+from show import clean, line, paint, step, table, title
 from world import INSTANCE, PROGRAMS, ROOT, LabError, World, alive, command, wait_until
 
 NODE = "lab"
