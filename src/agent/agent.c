@@ -295,7 +295,7 @@ static void beat(struct timer *timer)
             unit_log_cut(agent->config->run_dir, unit->actual.id);
         }
     }
-    if (agent->beats % LOOK_BEATS == 0) {
+    if (agent->beats % LOOK_BEATS == 0 || agent->look_soon) {
         agent_look(agent);
     }
     desired_store_beat(agent->store);
@@ -422,6 +422,10 @@ static int agent_open(struct agent *agent, struct error *error)
         (result = worker_open(&agent->disk, "disk", &agent->mailbox)) < 0) {
         return error_set(error, result, "cannot start: %s", strerror(-result));
     }
+    // Before the look at what exists, so that nothing is missed in between.
+    if (agent->networked && agent_monitor_open(agent) < 0) {
+        log_warning("cannot watch the machine's links; looking every %d s", LOOK_BEATS);
+    }
     if ((result = agent_adopt_networks(agent, error)) < 0 ||
         (result = agent_adopt_units(agent, error)) < 0) {
         return result;
@@ -465,6 +469,7 @@ static void agent_close(struct agent *agent)
         agent->runtime_ops->close(agent->runtime);
     }
     signal_watch_close(&agent->signals);
+    agent_monitor_close(agent);
     timer_cancel(&agent->plan_timer);
     task_cancel(&agent->plan_task);
     task_cancel(&agent->report_task);
@@ -511,6 +516,7 @@ int agent_run(const struct agent_config *config, struct error *error)
     }
     agent->config = config;
     agent->networked = config->runtime == RUNTIME_OCI;
+    agent->monitor_fd = -1;
     agent->started_at_ms = clock_system.wall_ms(&clock_system);
     snprintf(agent->outside_record, sizeof(agent->outside_record), "%.200s/outside",
              config->run_dir);

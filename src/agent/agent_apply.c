@@ -3,9 +3,11 @@
 // units go to the runtime. An object is busy until its action ended; failures are written down and
 // tried again later, and never hold up another object.
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "agent/agent_state.h"
 #include "base/log.h"
+#include "net/link.h"
 
 struct network_job {
     struct job job;
@@ -359,6 +361,7 @@ void agent_look(struct agent *agent)
         return;
     }
     agent->looking = true;
+    agent->look_soon = false;
     look->agent = agent;
     look->network_actions = agent->network_actions;
     arena_init(&look->arena, 16384);
@@ -377,4 +380,45 @@ void agent_take_routes(struct agent *agent, const struct sighting *sighting)
     free(agent->routes);
     agent->routes = routes;
     agent->route_count = sighting->route_count;
+}
+
+// Links of ours also go because of our own actions; their objects are busy then.
+static void link_gone(const char *name, void *context)
+{
+    struct agent *agent = context;
+    char bridge[NAME_LEN];
+    uint64_t id;
+    if (strcmp(name, name_of_bridge(agent->config->instance, bridge)) == 0) {
+        agent->look_soon |= !agent->front.busy;
+    } else if (name_read(agent->config->instance, NAME_FRONT, name, &id) == 0) {
+        const struct agent_unit *unit = agent_find_unit(agent, id);
+        agent->look_soon |= unit != NULL && !unit->actual.busy;
+    }
+}
+
+static void monitor_ready(struct watch *watch, unsigned events)
+{
+    struct agent *agent = CONTAINER_OF(watch, struct agent, monitor);
+    agent->look_soon |= link_monitor_read(agent->monitor_fd, link_gone, agent);
+    if (agent->look_soon) {
+        agent_look(agent);
+    }
+}
+
+int agent_monitor_open(struct agent *agent)
+{
+    int result = link_monitor_open(&agent->monitor_fd);
+    if (result < 0) {
+        agent->monitor_fd = -1;
+        return result;
+    }
+    return watch_open(&agent->monitor, agent->loop, agent->monitor_fd, WATCH_READ, monitor_ready);
+}
+
+void agent_monitor_close(struct agent *agent)
+{
+    watch_close(&agent->monitor);
+    if (agent->monitor_fd >= 0) {
+        close(agent->monitor_fd);
+    }
 }

@@ -44,6 +44,7 @@ struct agent_unit {
     uint32_t starts;
     unsigned crashes; // in a row
     bool stopping;    // its end is our doing
+    bool drained;     // it was told to drain: its end is no crash
     bool push_failed; // the last snapshot did not arrive for a reason that may pass
     uint64_t silent_ms;
     char crash[256];          // how it ended by itself; "" when it did not
@@ -100,7 +101,9 @@ struct agent {
     struct timer plan_timer, beat_timer;
     unsigned beats;
     uint64_t network_actions; // begun so far
-    bool looking;
+    struct watch monitor;     // of the machine's links
+    int monitor_fd;
+    bool looking, look_soon;
     size_t jobs; // under way
 
     struct signal_watch signals;
@@ -124,6 +127,9 @@ const struct desired_unit *agent_find_desired(const struct agent *agent, uint64_
 void agent_apply(struct agent *agent, const struct action *action);
 // Looks at the kernel again, on a worker; what differs from the records is planned anew.
 void agent_look(struct agent *agent);
+// Told at once when a link of ours is taken away; without it the next look finds it. -errno.
+int agent_monitor_open(struct agent *agent);
+void agent_monitor_close(struct agent *agent);
 void agent_take_routes(struct agent *agent, const struct sighting *sighting);
 
 // agent_unit.c

@@ -46,7 +46,6 @@ static void unit_detach(struct agent_unit *unit)
 static void unit_ended(struct agent_unit *unit)
 {
     struct agent *agent = unit->agent;
-    bool drained = unit->actual.drain_sent;
     uint64_t served_ms = loop_now_ms(agent->loop) - unit->started_at_ms;
     unit_detach(unit);
     unit->actual.process = agent->networked ? UNIT_PROCESS_LEFT : UNIT_PROCESS_NONE;
@@ -54,7 +53,7 @@ static void unit_ended(struct agent_unit *unit)
     if (unit->stopping) {
         return;
     }
-    if (drained) {
+    if (unit->drained) {
         log_info("unit %" PRIu64 ": drained", unit->actual.id);
     } else {
         if (served_ms >= STEADY_MS) {
@@ -82,11 +81,11 @@ static void unit_exited(struct process_watch *process)
 static void unit_state_told(struct agent_unit *unit, struct unit_control_answer *answer,
                             struct arena *arena)
 {
+    bool first = !unit->actual.control_open;
+    bool served = unit->told != NULL && unit->told->state == PROXY_SERVING;
     arena_reset(&unit->told_arena);
     unit->told_arena = *arena;
     arena_init(arena, 4096);
-    bool first = !unit->actual.control_open;
-    bool served = unit->told != NULL && unit->told->state == PROXY_SERVING;
     unit->told = answer;
     if (first) {
         unit->actual.control_open = true;
@@ -176,7 +175,7 @@ void unit_start(struct agent_unit *unit, const struct desired_unit *desired)
     struct agent *agent = unit->agent;
     const char *run_dir = agent->config->run_dir;
     struct error error = {0};
-    unit->stopping = false;
+    unit->stopping = unit->drained = false;
     unit->snapshot_error[0] = '\0';
     unit->started_at_ms = loop_now_ms(agent->loop);
     if (unit_directory_prepare(run_dir, unit->actual.id,
@@ -253,6 +252,7 @@ void unit_drain(struct agent_unit *unit)
         .command = UNIT_COMMAND_DRAIN, .snapshot = "", .deadline_ms = DRAIN_DEADLINE_MS};
     if (control_client_send(unit->control, &request) == 0) {
         unit->actual.drain_sent = true;
+        unit->drained = true;
         log_info("unit %" PRIu64 ": draining", unit->actual.id);
     }
 }

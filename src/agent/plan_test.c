@@ -151,6 +151,7 @@ static void test_a_new_node_is_built_from_the_ground_up(void **state)
     expect(&world, "");
     assert_false(world.plan.settled);
 
+    arena_reset(&world.arena);
     world_init(&world);
     world.actual.unit_count = 0;
     expect(&world, "U11 U12");

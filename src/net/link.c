@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static struct ifinfomsg *put_ifinfo(struct nlmsghdr *header)
 {
@@ -198,6 +200,46 @@ void link_delete(struct netlink *netlink, const char *name)
         netlink_accept(netlink, ENODEV);
         put_ifinfo(header);
         put_name(header, name);
+    }
+}
+
+int link_monitor_open(int *ret_fd)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (fd < 0) {
+        return -errno;
+    }
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+bool link_monitor_read(int fd, void (*gone)(const char *name, void *context), void *context)
+{
+    _Alignas(8) char buffer[16384];
+    for (;;) {
+        struct sockaddr_nl from = {0};
+        socklen_t from_len = sizeof(from);
+        ssize_t length =
+            recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &from_len);
+        if (length < 0) {
+            return errno == ENOBUFS;
+        }
+        int left = (int)length;
+        // Only the kernel itself (port 0) is believed.
+        for (const struct nlmsghdr *message = (const void *)buffer;
+             from.nl_pid == 0 && mnl_nlmsg_ok(message, left);
+             message = mnl_nlmsg_next(message, &left)) {
+            struct link link;
+            if (message->nlmsg_type == RTM_DELLINK && link_read(message, &link) == 0) {
+                gone(link.name, context);
+            }
+        }
     }
 }
 

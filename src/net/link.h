@@ -43,6 +43,13 @@ void link_move(struct netlink *netlink, const char *name, int netns_fd);
 // A link that is gone already is no failure.
 void link_delete(struct netlink *netlink, const char *name);
 
+// A socket that becomes readable when a link of the calling thread's namespace comes, goes or
+// changes.
+int link_monitor_open(int *ret_fd);
+// Reads what came, without waiting; gone is called for each link that went. Returns true when some
+// news were lost (the socket's buffer was full), so that the caller looks at everything.
+bool link_monitor_read(int fd, void (*gone)(const char *name, void *context), void *context);
+
 // A MAC address of ours (locally administered) that always follows from the same address, so that
 // neighbours' caches stay right when an interface is made again. role: 1 for front, 2 for back …
 void link_derive_mac(uint8_t role, const struct addr *addr, uint8_t ret_mac[6]);
