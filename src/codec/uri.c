@@ -13,17 +13,32 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool is_unreserved(char c)
-{
-    char lower = ascii_lower(c);
-    return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '-' || c == '.' || c == '_' ||
-           c == '~';
-}
-
-static bool is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
+// What a byte may stand in, unescaped.
+enum {
+    UNRESERVED = 1,
+    // RFC 3986 §3.2.2 reg-name, but for ',': a list of hosts is what two joined Host fields look
+    // like.
+    NAME = 2,
+    PATH = 4,  // pchar / "/" (§3.3)
+    QUERY = 8, // and '?' (§3.4)
+};
+enum {
+    ANYWHERE = UNRESERVED | NAME | PATH | QUERY,
+    BUT_UNRESERVED = NAME | PATH | QUERY,
+};
+static const uint8_t classes[256] = {
+    ['a' ... 'z'] = ANYWHERE, ['A' ... 'Z'] = ANYWHERE,
+    ['0' ... '9'] = ANYWHERE, ['-'] = ANYWHERE,
+    ['.'] = ANYWHERE,         ['_'] = ANYWHERE,
+    ['~'] = ANYWHERE,         ['!'] = BUT_UNRESERVED,
+    ['$'] = BUT_UNRESERVED,   ['&'] = BUT_UNRESERVED,
+    ['\''] = BUT_UNRESERVED,  ['('] = BUT_UNRESERVED,
+    [')'] = BUT_UNRESERVED,   ['*'] = BUT_UNRESERVED,
+    ['+'] = BUT_UNRESERVED,   [';'] = BUT_UNRESERVED,
+    ['='] = BUT_UNRESERVED,   [','] = PATH | QUERY,
+    [':'] = PATH | QUERY,     ['@'] = PATH | QUERY,
+    ['/'] = PATH | QUERY,     ['?'] = QUERY,
+};
 
 static bool is_escape(struct str text, size_t at)
 {
@@ -31,19 +46,23 @@ static bool is_escape(struct str text, size_t at)
            hex_value(text.at[at + 2]) >= 0;
 }
 
-// RFC 3986 §3.2.2 reg-name, but for ',': a list of hosts is what two joined Host fields look like.
-static bool is_name(struct str host)
+static bool is_made_of(struct str text, unsigned class)
 {
-    for (size_t i = 0; i < host.len; i++) {
-        if (is_unreserved(host.at[i]) || is_one_of(host.at[i], "!$&'()*+;=")) {
+    for (size_t i = 0; i < text.len; i++) {
+        if ((classes[(uint8_t)text.at[i]] & class) != 0) {
             continue;
         }
-        if (!is_escape(host, i)) {
+        if (!is_escape(text, i)) {
             return false;
         }
         i += 2;
     }
-    return host.len > 0 && host.len <= 255;
+    return true;
+}
+
+static bool is_name(struct str host)
+{
+    return host.len > 0 && host.len <= 255 && is_made_of(host, NAME);
 }
 
 static bool is_ipv6(struct str text)
@@ -89,22 +108,6 @@ int uri_parse_authority(struct str text, struct str *ret_host, uint16_t *ret_por
     return 0;
 }
 
-// pchar / "/" and, where wanted, "?" (RFC 3986 §3.3, §3.4).
-static bool is_path_text(struct str text, bool query)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.at[i];
-        if (is_unreserved(c) || is_one_of(c, "!$&'()*+,;=:@/") || (query && c == '?')) {
-            continue;
-        }
-        if (!is_escape(text, i)) {
-            return false;
-        }
-        i += 2;
-    }
-    return true;
-}
-
 static void split_query(struct str text, struct str *ret_path, struct str *ret_query)
 {
     const char *mark = text.len > 0 ? memchr(text.at, '?', text.len) : NULL;
@@ -120,8 +123,7 @@ bool uri_path_is_valid(struct str path)
 {
     struct str query;
     split_query(path, &path, &query);
-    return path.len > 0 && path.at[0] == '/' && is_path_text(path, false) &&
-           is_path_text(query, true);
+    return path.len > 0 && path.at[0] == '/' && is_made_of(path, PATH) && is_made_of(query, QUERY);
 }
 
 int uri_parse(struct str text, struct uri *ret_uri, struct error *error)
@@ -153,7 +155,7 @@ int uri_parse(struct str text, struct uri *ret_uri, struct error *error)
     uri.port_given = port != 0;
     uri.port = port != 0 ? port : uri.https ? 443 : 80;
     split_query((struct str){rest.at + len, rest.len - len}, &uri.path, &uri.query);
-    if (!is_path_text(uri.path, false) || !is_path_text(uri.query, true)) {
+    if (!is_made_of(uri.path, PATH) || !is_made_of(uri.query, QUERY)) {
         return error_set_field(error, -EINVAL, "bad_url", NULL,
                                "the URL's path or query has a character that must be escaped");
     }
@@ -194,7 +196,7 @@ static bool put_segment(struct writer *writer, struct str segment)
         }
         c = (char)(hex_value(segment.at[i + 1]) << 4 | hex_value(segment.at[i + 2]));
         i += 2;
-        if (is_unreserved(c)) {
+        if ((classes[(uint8_t)c] & UNRESERVED) != 0) {
             writer_put_char(writer, c);
         } else {
             const char *digits = "0123456789ABCDEF";
