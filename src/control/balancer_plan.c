@@ -161,7 +161,9 @@ static void plan_failed_primary(struct work *work, size_t primary, uint32_t *rep
     struct plan *plan = work->plan;
     size_t partner = work->outlooks[primary].partner;
     if (partner == SIZE_MAX) {
-        if (work->now_ms < work->input->replace_not_before_ms) {
+        if (plan->replacement_failed) {
+            plan->check_ms = work->now_ms; // who carries this out knows the wait only then
+        } else if (work->now_ms < work->input->replace_not_before_ms) {
             plan->check_ms = MIN(plan->check_ms, work->input->replace_not_before_ms);
         } else if (*replacements_left == 0) {
             plan->held_back++;
