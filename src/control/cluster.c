@@ -233,20 +233,22 @@ void cluster_drop_unit(struct cluster *cluster, struct cluster_unit *unit)
     remove_record(cluster, &kinds[ARRAY_LEN(kinds) - 1], &unit->record);
 }
 
-// The id at the end of a key; of other names a hash, which only has to differ.
+uint64_t cluster_hash(const char *name)
+{
+    uint64_t hash = 14695981039346656037U; // FNV-1a
+    for (; *name != '\0'; name++) {
+        hash = (hash ^ (uint8_t)*name) * 1099511628211U;
+    }
+    return hash;
+}
+
+// The id at the end of a key; of other names the hash.
 static uint64_t id_of_key(const char *key, const char *prefix)
 {
     const char *tail = key + strlen(prefix);
     char *end;
     uint64_t id = strtoull(tail, &end, 10);
-    if (*end == '\0' && id != 0) {
-        return id;
-    }
-    uint64_t hash = 14695981039346656037U; // FNV-1a
-    for (; *tail != '\0'; tail++) {
-        hash = (hash ^ (uint8_t)*tail) * 1099511628211U;
-    }
-    return hash;
+    return *end == '\0' && id != 0 ? id : cluster_hash(tail);
 }
 
 static int load_entry(struct cluster *cluster, const struct kind *kind,
@@ -395,8 +397,8 @@ int cluster_open(struct cluster *cluster, struct service *service, const char *z
                  const struct cluster_ops *ops, const struct failover_settings *failover,
                  struct error *error)
 {
-    *cluster = (struct cluster){
-        .service = service, .zone = zone, .ops = *ops, .failover = *failover};
+    *cluster =
+        (struct cluster){.service = service, .zone = zone, .ops = *ops, .failover = *failover};
     list_init(&cluster->nodes);
     list_init(&cluster->dirty);
     cluster->judge_from_ms = cluster->run_at_ms = clock_now_ms(service->clock);

@@ -33,7 +33,7 @@ enum {
     CLUSTER_RELEASES_MAX = 4096, // released addresses remembered
     CLUSTER_EVENTS_PENDING_MAX = 512,
     CLUSTER_EVENTS_KEPT = 10000,
-    CLUSTER_EVENTS_PRUNE = 500, // so many are deleted at once
+    CLUSTER_EVENTS_PRUNE = 500,   // so many are deleted at once
     CLUSTER_EVENTS_FLUSH_MS = 50, // an event waits so long for a transaction to go with
     CLUSTER_BEAT_MS = 500,        // cluster_run comes at least so often,
     CLUSTER_STALL_MS = 1500,      // else the process was stopped and must not judge by silence
@@ -181,14 +181,13 @@ int cluster_names(const struct cluster *cluster, struct arena *arena,
 // For users and the API (struct service_hooks).
 int cluster_status(struct cluster *cluster, const struct load_balancer *balancer,
                    struct arena *arena, struct load_balancer_status **ret_status);
-int cluster_routes(const struct cluster *cluster, struct arena *arena, struct prefix **ret_routes,
-                   size_t *ret_count);
 struct cluster_node *cluster_find_node(const struct cluster *cluster, const char *name);
-
 // ── Between the files of the cluster ─────────────────────────────────────────────────────────
 void cluster_mark(struct cluster *cluster, struct cluster_balancer *balancer);
 void cluster_mark_node(struct cluster_node *node);
 void cluster_mark_all_nodes(struct cluster *cluster);
+// What stands for an id where there is only a name; it just has to differ.
+uint64_t cluster_hash(const char *name);
 struct cluster_node *cluster_add_node(struct cluster *cluster, const char *name);
 // cluster_seen.c: evidence from reports, probes and time.
 void cluster_judge(struct cluster *cluster, uint64_t now_ms);

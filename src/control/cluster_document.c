@@ -13,15 +13,6 @@
 static const struct desired_limits unit_limits = {
     .memory_bytes = 256U << 20, .pids = 64, .cpu_millis = 2000};
 
-static uint64_t hash_of_host(const char *host)
-{
-    uint64_t hash = 14695981039346656037U; // as id_of_key in cluster.c
-    for (; *host != '\0'; host++) {
-        hash = (hash ^ (uint8_t)*host) * 1099511628211U;
-    }
-    return hash;
-}
-
 // ── Snapshots ────────────────────────────────────────────────────────────────────────────────
 
 // Adds the target's addresses; a host name that has none yet adds nothing.
@@ -38,7 +29,7 @@ static size_t add_target(const struct cluster *cluster, const struct target *tar
         return count;
     }
     const struct cluster_resolved *resolved =
-        table_find(&cluster->resolved, hash_of_host(target->address));
+        table_find(&cluster->resolved, cluster_hash(target->address));
     if (resolved == NULL || strcmp(resolved->resolved.host, target->address) != 0) {
         return count;
     }

@@ -85,7 +85,8 @@ static void prune(struct cluster *cluster)
     if (cluster->event_oldest == 0) {
         cluster->event_oldest = 1;
     }
-    if (cluster->event_newest < cluster->event_oldest + CLUSTER_EVENTS_KEPT + CLUSTER_EVENTS_PRUNE) {
+    if (cluster->event_newest <
+        cluster->event_oldest + CLUSTER_EVENTS_KEPT + CLUSTER_EVENTS_PRUNE) {
         return;
     }
     struct arena arena;

@@ -97,8 +97,8 @@ int cluster_status(struct cluster *cluster, const struct load_balancer *balancer
     status->dns_name = status->url = "";
     status->generation = balancer->generation;
     if (project != NULL) {
-        status->dns_name = load_balancer_dns_name(balancer->label, project->project.label,
-                                                  cluster->zone, arena);
+        status->dns_name =
+            load_balancer_dns_name(balancer->label, project->project.label, cluster->zone, arena);
         if (status->dns_name == NULL) {
             return -ENOMEM;
         }
@@ -129,29 +129,4 @@ int cluster_status(struct cluster *cluster, const struct load_balancer *balancer
         *ret_status = status;
     }
     return r;
-}
-
-int cluster_routes(const struct cluster *cluster, struct arena *arena, struct prefix **ret_routes,
-                   size_t *ret_count)
-{
-    size_t room = 0, count = 0;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
-        const struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
-        room += node->observed != NULL ? node->observed->route_count : 0;
-    }
-    struct prefix *routes = arena_array(arena, struct prefix, room);
-    if (routes == NULL) {
-        return -ENOMEM;
-    }
-    LIST_FOREACH(&cluster->nodes, link)
-    {
-        const struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
-        for (size_t i = 0; node->observed != NULL && i < node->observed->route_count; i++) {
-            routes[count++] = node->observed->routes[i];
-        }
-    }
-    *ret_routes = routes;
-    *ret_count = count;
-    return 0;
 }

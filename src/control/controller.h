@@ -10,13 +10,11 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "control/failover.h"
+#include "control/service.h"
 #include "event/loop.h"
-#include "model/event.h"
-#include "model/load_balancer.h"
 #include "model/node.h"
 
 struct controller;
-struct store;
 
 enum { CONTROLLER_DNS_MAX = 8 };
 
@@ -37,6 +35,9 @@ int controller_open(const struct controller_options *options, struct controller 
                     struct error *error);
 // Writes what is still in memory, closes everything. Waiters must be gone. Accepts NULL.
 struct controller *controller_close(struct controller *controller);
+// What users can do (service.h), with this controller behind its hooks.
+struct service *controller_service(struct controller *controller);
+// As it really listens (a port of 0 is chosen). NULL past the last.
 const struct addr *controller_dns_address(const struct controller *controller, size_t index);
 
 // For agents.
@@ -47,7 +48,8 @@ struct desired_text {
     uint64_t generation;
     struct str text; // borrowed until the loop's next turn
 };
-// -ENOENT: the node has not reported yet (wait for it).
+// A caller that has another generation, smaller or greater (it may have been served from a database
+// that is lost), takes this one. -ENOENT: the node has never reported (wait for it).
 int controller_desired(struct controller *controller, struct str node,
                        struct desired_text *ret_desired);
 
@@ -66,7 +68,7 @@ struct event_filter {
     uint64_t after;                        // only ids greater than this
     size_t limit;                          // the last so many when after is 0, the first otherwise
 };
-// By id, ascending. The events point into the controller: borrowed until the loop's next turn.
+// By id, ascending; in the arena.
 int controller_events(struct controller *controller, const struct event_filter *filter,
                       struct arena *arena, const struct event **ret_events, size_t *ret_count);
 // Adds one of the API's own (a project was made, …): id and at are filled in; texts are copied.
