@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/prober.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "event/timer.h"
