@@ -60,8 +60,7 @@ static int begin(struct operation *operation, struct change *change, struct proj
                  uint64_t *ret_revision)
 {
     change_begin(change, operation->service, operation->arena, operation->error);
-    int r =
-        change_load_project(change, operation->project->id, ret_project, ret_revision);
+    int r = change_load_project(change, operation->project->id, ret_project, ret_revision);
     return r < 0 ? r : refuse_deleting(ret_project, operation->error);
 }
 

@@ -61,13 +61,10 @@ static int first_status(struct service *service, const struct load_balancer *bal
         return r == -ENOENT ? 0 : r;
     }
     schema_defaults(&load_balancer_status_schema, status);
-    status->state =
-        balancer->deleting ? LOAD_BALANCER_DELETING : LOAD_BALANCER_PROVISIONING;
-    status->dns_name =
-        load_balancer_dns_name(balancer->label, project.label, service->zone, arena);
-    status->url = status->dns_name != NULL
-                      ? load_balancer_url(balancer, status->dns_name, arena)
-                      : NULL;
+    status->state = balancer->deleting ? LOAD_BALANCER_DELETING : LOAD_BALANCER_PROVISIONING;
+    status->dns_name = load_balancer_dns_name(balancer->label, project.label, service->zone, arena);
+    status->url =
+        status->dns_name != NULL ? load_balancer_url(balancer, status->dns_name, arena) : NULL;
     if (status->url == NULL) {
         return error_set(error, -ENOMEM, "out of memory");
     }

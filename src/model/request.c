@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The envelope itself: who and what is meant. instance.c has what stands in info.
+// The envelope itself: what to do, and with what. instance.c has what stands in info.
 #include "model/request.h"
 
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 const char *const request_action_names[] = {"create", "info", "update", "delete", "list", NULL};
 const char *const request_type_names[] = {"project", "instance", NULL};
 
+// Only described and looked up by name: the liberties are beyond what a table can say.
 static const struct field request_fields[] = {
     {"action", FIELD_ENUM, FIELD_AT(struct request, action), .names = request_action_names,
      .flags = FIELD_ANY_CASE, .text = "What to do"},
@@ -85,7 +86,7 @@ static bool is_envelope_field(const char *name)
     return false;
 }
 
-// info, with what stands at top level beside it.
+// The object is `info`; without one it is what stands at top level, as in the source document.
 static int gather_info(const json_t *json, struct request *request, struct error *error)
 {
     const json_t *inner = json_object_get(json, "info");
@@ -99,14 +100,13 @@ static int gather_info(const json_t *json, struct request *request, struct error
     }
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)json, name, value)
-    {
+    json_object_foreach ((json_t *)json, name, value) {
         if (is_envelope_field(name)) {
             continue;
         }
-        if (json_object_get(request->info, name) != NULL) {
-            return error_set_field(error, -EINVAL, "duplicate_field", name,
-                                   "%.60s stands both in info and beside it", name);
+        if (inner != NULL) {
+            return error_set_field(error, -EINVAL, "unknown_field", name,
+                                   "%.60s is not a field of request", name);
         }
         if (json_object_set(request->info, name, value) < 0) {
             return error_set(error, -ENOMEM, "out of memory");
@@ -214,11 +214,10 @@ int request_parse(const json_t *json, struct arena *arena, struct request *ret_r
         return error_set_field(error, -EINVAL, "wrong_type", "", "a request must be an object");
     }
     const json_t *action = json_object_get(json, "action");
-    int r = action != NULL
-                ? parse_enum(action, "action", request_action_names, &request.action, error)
-                : 0;
-    if (r == 0) {
-        r = gather_info(json, &request, error);
+    int r = gather_info(json, &request, error);
+    // The source document's form without info has no action either: it describes what to create.
+    if (r == 0 && (action != NULL || request.base[0] != '\0')) {
+        r = parse_enum(action, "action", request_action_names, &request.action, error);
     }
     if (r == 0) {
         r = parse_type(json, &request, error);
