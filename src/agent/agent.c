@@ -317,12 +317,13 @@ static int lock_take(const struct agent_config *config, int *ret_fd, struct erro
 {
     char path[UNIT_PATH_LEN];
     int result = directory_make(config->run_dir, 0755);
-    if (result == 0 &&
-        snprintf(path, sizeof(path), "%s/units", config->run_dir) >= (int)sizeof(path)) {
-        result = -ENAMETOOLONG;
-    }
-    if (result == 0) {
-        result = directory_make(path, 0755);
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } directories[] = {{"units", 0755}, {"logs", 0700}};
+    for (size_t i = 0; result == 0 && i < ARRAY_LEN(directories); i++) {
+        snprintf(path, sizeof(path), "%.200s/%s", config->run_dir, directories[i].name);
+        result = directory_make(path, directories[i].mode);
     }
     if (result < 0) {
         return error_set(error, result, "cannot create %s: %s", config->run_dir, strerror(-result));

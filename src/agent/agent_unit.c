@@ -174,20 +174,22 @@ void unit_start(struct agent_unit *unit, const struct desired_unit *desired)
 {
     struct agent *agent = unit->agent;
     const char *run_dir = agent->config->run_dir;
+    uint64_t id = unit->actual.id;
+    uint32_t user = agent->networked ? unit_user(id) : 0;
     struct error error = {0};
     unit->stopping = unit->drained = false;
     unit->snapshot_error[0] = '\0';
     unit->started_at_ms = loop_now_ms(agent->loop);
-    if (unit_directory_prepare(run_dir, unit->actual.id,
-                               agent->networked ? unit_user(unit->actual.id) : 0, desired->snapshot,
-                               &error) < 0) {
+    if (unit->starts == 0) {
+        unit->starts = unit_starts_read(run_dir, id);
+    }
+    if (unit_directory_make(run_dir, id, user, &error) < 0 ||
+        unit_snapshot_write(run_dir, id, user, desired->snapshot, &error) < 0) {
         attempts_fail(agent, &unit->attempts, &unit->actual.retry_at_ms, "start the unit",
                       unit->actual.id, &error);
         return;
     }
-    if (unit->starts == 0) {
-        unit->starts = unit_starts_read(run_dir, unit->actual.id);
-    }
+    unit_starts_write(run_dir, id, unit->starts);
     unit->op = (struct runtime_op){
         .unit_id = unit->actual.id,
         .limits = desired->limits,
@@ -237,9 +239,9 @@ void unit_push(struct agent_unit *unit, const struct desired_unit *desired)
     // The file first: if the unit dies in between, it starts from the newer one.
     struct error error = {0};
     struct agent *agent = unit->agent;
-    if (unit_directory_prepare(agent->config->run_dir, unit->actual.id,
-                               agent->networked ? unit_user(unit->actual.id) : 0, desired->snapshot,
-                               &error) < 0) {
+    if (unit_snapshot_write(agent->config->run_dir, unit->actual.id,
+                            agent->networked ? unit_user(unit->actual.id) : 0, desired->snapshot,
+                            &error) < 0) {
         log_error("unit %" PRIu64 ": %s", unit->actual.id, error.text);
     }
     unit->push_failed = control_client_send(unit->control, &request) < 0;

@@ -294,6 +294,9 @@ int network_add_unit(const char *instance, const struct unit_network *unit, bool
 static int peer_delete(struct netlink *netlink, const char *name, struct error *error)
 {
     struct link link;
+    if (!link_name_valid(name)) {
+        return 0; // too long to have been made
+    }
     int result = link_get(netlink, name, &link, error);
     if (result < 0 || strcmp(link.kind, "veth") != 0) {
         return result == -ENODEV ? 0 : result;

@@ -51,7 +51,7 @@ struct runtime_ops {
     // Every unit of this instance. Blocks; only at start.
     int (*find)(struct unit_runtime *runtime, struct arena *arena, struct runtime_found **ret_found,
                 size_t *ret_count, struct error *error);
-    // The unit's directory and snapshot.json are there (unit_directory_prepare).
+    // The unit's directory and snapshot.json are there (unit_files.h).
     void (*start)(struct unit_runtime *runtime, struct runtime_op *op);
     // Ends at once (SIGKILL) and takes away what is left of it. Done only when it is gone.
     void (*stop)(struct unit_runtime *runtime, struct runtime_op *op);

@@ -70,7 +70,7 @@ static void process_start(struct unit_runtime *runtime, struct runtime_op *op)
     const char *run_dir = runtime->config.run_dir;
     unit_path(run_dir, op->unit_id, "snapshot.json", snapshot);
     unit_path(run_dir, op->unit_id, "control.sock", control);
-    unit_path(run_dir, op->unit_id, "log", log);
+    unit_log_path(run_dir, op->unit_id, log);
     int fd = unit_log_open(run_dir, op->unit_id); // begins a long one anew
     if (fd >= 0) {
         close(fd);

@@ -19,39 +19,51 @@ int unit_path(const char *run_dir, uint64_t unit_id, const char *file,
     return length < UNIT_PATH_LEN ? 0 : -ENAMETOOLONG;
 }
 
-int unit_directory_prepare(const char *run_dir, uint64_t unit_id, uint32_t user,
-                           const char *snapshot, struct error *error)
+int unit_directory_make(const char *run_dir, uint64_t unit_id, uint32_t user, struct error *error)
 {
     char path[UNIT_PATH_LEN];
     int result = unit_path(run_dir, unit_id, "", path);
-    if (result == 0 && mkdir(path, 0700) < 0 && errno != EEXIST) {
+    if (result == 0) {
+        result = directory_remove(path);
+    }
+    if (result == 0 && mkdir(path, 0700) < 0) {
         result = -errno;
     }
     // Group-writable for the unit and sticky: it makes its socket, ours it cannot replace.
     if (result == 0 && user != 0 && (chown(path, 0, user) < 0 || chmod(path, S_ISVTX | 0770) < 0)) {
         result = -errno;
     }
-    if (result < 0) {
-        return error_set(error, result, "cannot create %s: %s", path, strerror(-result));
-    }
-    result = unit_path(run_dir, unit_id, "snapshot.json", path);
+    return result < 0 ? error_set(error, result, "cannot create %s: %s", path, strerror(-result))
+                      : 0;
+}
+
+int unit_snapshot_write(const char *run_dir, uint64_t unit_id, uint32_t user, const char *snapshot,
+                        struct error *error)
+{
+    char path[UNIT_PATH_LEN], beside[UNIT_PATH_LEN];
+    int result = unit_path(run_dir, unit_id, "snapshot.json", path);
+    // Made where the unit cannot reach it, then put in its place in one step.
+    snprintf(beside, sizeof(beside), "%.200s/snapshot-%" PRIu64, run_dir, unit_id);
     if (result == 0) {
-        result = file_write(path, snapshot, 0640, false);
+        result = file_write(beside, snapshot, 0640, false);
     }
-    if (result == 0 && user != 0 && lchown(path, 0, user) < 0) {
+    if (result == 0 && ((user != 0 && chown(beside, 0, user) < 0) || rename(beside, path) < 0)) {
         result = -errno;
+        unlink(beside);
     }
     return result < 0 ? error_set(error, result, "cannot write %s: %s", path, strerror(-result))
                       : 0;
 }
 
+void unit_log_path(const char *run_dir, uint64_t unit_id, char buffer[static UNIT_PATH_LEN])
+{
+    snprintf(buffer, UNIT_PATH_LEN, "%.200s/logs/%" PRIu64, run_dir, unit_id);
+}
+
 int unit_log_open(const char *run_dir, uint64_t unit_id)
 {
     char path[UNIT_PATH_LEN];
-    int result = unit_path(run_dir, unit_id, "log", path);
-    if (result < 0) {
-        return result;
-    }
+    unit_log_path(run_dir, unit_id, path);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return -errno;
@@ -67,13 +79,9 @@ void unit_log_cut(const char *run_dir, uint64_t unit_id)
 {
     char path[UNIT_PATH_LEN];
     struct stat status;
-    if (unit_path(run_dir, unit_id, "log", path) < 0 || lstat(path, &status) < 0 ||
-        !S_ISREG(status.st_mode) || status.st_size <= LOG_MAX_BYTES) {
-        return;
-    }
-    cleanup(close_fd) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && ftruncate(fd, 0) < 0) {
-        // Tried again at the next beat.
+    unit_log_path(run_dir, unit_id, path);
+    if (stat(path, &status) == 0 && status.st_size > LOG_MAX_BYTES && truncate(path, 0) < 0) {
+        // Tried again later.
     }
 }
 
@@ -81,9 +89,7 @@ void unit_log_last(const char *run_dir, uint64_t unit_id, char *buffer, size_t s
 {
     buffer[0] = '\0';
     char path[UNIT_PATH_LEN], text[1024];
-    if (unit_path(run_dir, unit_id, "log", path) < 0) {
-        return;
-    }
+    unit_log_path(run_dir, unit_id, path);
     cleanup(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
     if (end <= 0) {
@@ -144,6 +150,8 @@ void unit_directory_remove(const char *run_dir, uint64_t unit_id)
     if (unit_path(run_dir, unit_id, "", path) == 0) {
         directory_remove(path);
     }
+    unit_log_path(run_dir, unit_id, path);
+    unlink(path);
 }
 
 // By descriptor, so that a directory swapped for a link meanwhile leads nowhere.
@@ -259,7 +267,7 @@ int file_write(const char *path, const char *text, mode_t mode, bool sync)
 
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
-    cleanup(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cleanup(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0) {
         return -errno;

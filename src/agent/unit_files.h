@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of units below the node's run directory (see runtime.h). A unit may be in the hands of
-// an attacker and can make files in its directory: nothing here follows a symbolic link in it, and
-// the sticky bit keeps what is ours from being replaced.
+// an attacker and can make any file in its directory: nothing here follows a symbolic link in it or
+// waits on a pipe, the sticky bit keeps what is ours from being replaced, and the directory is made
+// anew at every start. Logs lie elsewhere, because the container's runtime gives the file behind
+// its output to the unit's user.
 #pragma once
 
 #include <sys/types.h>
@@ -13,10 +15,12 @@ enum { UNIT_PATH_LEN = 256 };
 // run_dir is the node's. -ENAMETOOLONG when it does not fit.
 int unit_path(const char *run_dir, uint64_t unit_id, const char *file,
               char buffer[static UNIT_PATH_LEN]);
-// Creates the unit's directory and writes snapshot.json whole. user: the unit's (0: this process's
-// own).
-int unit_directory_prepare(const char *run_dir, uint64_t unit_id, uint32_t user,
-                           const char *snapshot, struct error *error);
+// An empty directory for a unit that does not run. user: the unit's (0: this process's own).
+int unit_directory_make(const char *run_dir, uint64_t unit_id, uint32_t user, struct error *error);
+// Writes snapshot.json whole.
+int unit_snapshot_write(const char *run_dir, uint64_t unit_id, uint32_t user, const char *snapshot,
+                        struct error *error);
+void unit_log_path(const char *run_dir, uint64_t unit_id, char buffer[static UNIT_PATH_LEN]);
 // Opens the unit's log for appending; -errno. One that has grown past 1 MiB begins anew.
 int unit_log_open(const char *run_dir, uint64_t unit_id);
 // Cuts a log past 4 MiB, so that a unit cannot fill the machine's memory (/run) with it.
@@ -27,6 +31,7 @@ void unit_log_last(const char *run_dir, uint64_t unit_id, char *buffer, size_t s
 uint32_t unit_starts_read(const char *run_dir, uint64_t unit_id);
 void unit_starts_write(const char *run_dir, uint64_t unit_id, uint32_t starts);
 void unit_pid_write(const char *run_dir, uint64_t unit_id, pid_t pid);
+// With its log.
 void unit_directory_remove(const char *run_dir, uint64_t unit_id);
 
 // Removes a directory with everything in it. One that is not there is no failure.

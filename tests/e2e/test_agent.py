@@ -1,0 +1,567 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent alone, with real namespaces and real containers: what it makes, what it leaves alone,
+what it survives. Desired documents come from a file."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from support import load as loads
+from support.cluster import free_subnet
+from support.node import Node
+from support.run import PROGRAMS, command, namespaces, start_time
+from support.target import Targets
+from support.wait import holds_for, wait_for
+
+pytestmark = pytest.mark.oci
+
+
+@pytest.fixture
+def make_node(run):
+    made = []
+
+    def make(**settings):
+        made.append(Node(run, **settings))
+        return made[-1]
+    yield make
+    left = [node.stop() for node in made]
+    assert not any(left), left
+
+
+@pytest.fixture
+def node(make_node):
+    """One project, two units, serving."""
+    node = make_node()
+    node.add_network(1, free_subnet("10.202"))
+    node.add_unit(1)
+    node.add_unit(2)
+    node.apply()
+    node.start()
+    node.wait_unit(1)
+    node.wait_unit(2)
+    return node
+
+
+def get(address, path="/health", port=9901):
+    peer = http.client.HTTPConnection(address, port, timeout=5)
+    try:
+        peer.request("GET", path)
+        answer = peer.getresponse()
+        return answer.status, answer.read()
+    finally:
+        peer.close()
+
+
+def status_fields(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def in_namespace(name, *argv, **more):
+    return command("ip", "netns", "exec", name, *argv, **more)
+
+
+def test_units_serve_at_their_front_addresses(node):
+    node.wait_settled()
+    for unit_id in (1, 2):
+        status, body = get(node.units[unit_id]["front"])
+        assert status == 200
+        assert json.loads(body) == {"unit": unit_id, "version": 1}
+    observed = node.observed()
+    assert observed["runtime"] == "oci" and observed["node"] == "n1"
+    assert observed["networks"] == [{"project_id": 1, "state": "ready", "error": ""}]
+    assert not any(prefix.startswith(node.front.rsplit(".", 1)[0]) for prefix in observed["routes"])
+    assert all(u["starts"] == 1 and u["snapshot_version"] == 1 for u in observed["units"])
+
+
+def test_a_unit_has_no_privilege_and_sees_one_file(node):
+    pid = node.wait_unit(1)["pid"]
+    fields = status_fields(pid)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(fields[name], 16) == 0, f"{name} is {fields[name]}"
+    assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
+    uid = int(fields["Uid"].split()[0])
+    assert uid >= 2000000000 and uid == int(fields["Gid"].split()[0]), fields
+    assert fields["Groups"].strip() in ("", str(uid))
+    other = status_fields(node.wait_unit(2)["pid"])
+    assert other["Uid"] != fields["Uid"], "two units share a user"
+    root = f"/proc/{pid}/root"
+    assert sorted(os.listdir(root)) == ["dev", "proc", "run", "weir-proxy"]
+    options = {line.split()[4]: line.split()[5].split(",")
+               for line in open(f"/proc/{pid}/mountinfo")}
+    assert "ro" in options["/"] and "ro" in options["/weir-proxy"]
+    # It shares no namespace with the machine, but the user's.
+    for kind in ("net", "pid", "mnt", "ipc", "uts", "cgroup"):
+        assert os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}"), kind
+    # It can change none of the agent's files.
+    unit_dir = node.run_path("units", "1")
+    for name in ("snapshot.json", "starts", "pid"):
+        assert os.stat(os.path.join(unit_dir, name)).st_uid == 0, name
+    assert os.stat(unit_dir).st_mode & 0o1777 == 0o1770
+    assert in_namespace(node.unit_namespace(1), "cat", "/proc/sys/net/ipv4/ip_forward").strip() == "0"
+
+
+def test_a_unit_is_held_to_its_limits(node):
+    pid = node.wait_unit(1)["pid"]
+    groups = dict(line.rstrip("\n").split(":", 2)[1:] for line in open(f"/proc/{pid}/cgroup"))
+    found = {}
+    for controllers, path in groups.items():
+        base = f"/sys/fs/cgroup/{controllers}" if controllers else "/sys/fs/cgroup"
+        for name, file in (("memory", "memory.max"), ("memory", "memory.limit_in_bytes"),
+                           ("pids", "pids.max"), ("cpu", "cpu.max"), ("cpu", "cpu.cfs_quota_us")):
+            whole = f"{base}{path}/{file}"
+            if os.path.exists(whole):
+                found[name] = open(whole).read().split()[0]
+    assert found == {"memory": "268435456", "pids": "64", "cpu": "200000"}, found
+
+
+def test_what_is_wanted_and_what_is_not_comes_and_goes(node):
+    node.add_network(2, free_subnet("10.203"))
+    node.add_unit(3, project_id=2)
+    del node.units[1]
+    node.apply()
+    node.wait_unit(3)
+    wait_for(lambda: node.unit(1) is None, 10, lambda: "unit 1 gone\n" + node.log())
+    assert node.unit_namespace(1) not in namespaces()
+    assert not os.path.exists(node.run_path("units", "1"))
+    pid = node.wait_unit(2)["pid"]
+    node.units.clear()
+    node.networks.clear()
+    node.apply()
+    node.wait_settled()
+    assert not [n for n in namespaces() if n.startswith(f"weir-{node.instance}-")]
+    assert start_time(pid) is None
+    assert node.observed()["units"] == []
+
+
+def test_many_units_come_up_together_and_a_broken_one_holds_up_nobody(make_node):
+    node = make_node()
+    node.add_network(1, free_subnet("10.202"))
+    for unit_id in range(1, 9):
+        node.add_unit(unit_id)
+    # The name of its interface cannot be made: it fails in words, over and over.
+    node.units[12345678901] = {**node.units[8], "id": 12345678901, "front": node.address(99),
+                               "back": node.units[8]["back"].rsplit(".", 1)[0] + ".250"}
+    node.apply()
+    node.start()
+    for unit_id in range(1, 9):
+        node.wait_unit(unit_id)
+    bad = node.wait_unit(12345678901, "failed")
+    assert "too long" in bad["error"], bad
+    del node.units[12345678901]
+    node.apply()
+    node.wait_settled()
+
+
+def test_killed_under_traffic_nothing_is_lost_and_nothing_restarted(run, node):
+    targets = join(run, node, 1, "t")
+    node.units[1] = node.add_unit(1, targets=[targets.place], version=2)
+    node.apply()
+    node.wait_unit(1, snapshot_version=2)
+    front = node.units[1]["front"]
+    wait_for(lambda: get(front, "/", 80)[0] == 200, 5, "an answer of the target")
+    before = {u["id"]: u["pid"] for u in node.observed()["units"]}
+    traffic = loads.keep_alive(run, [f"{front}:80"])
+    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        node.kill(number)
+        holds_for(lambda: get(front, "/", 80)[0] == 200, 0.3, "serving without an agent")
+        node.start()
+        node.wait_unit(1)
+        node.wait_unit(2)
+    # It is in charge again: a change goes through.
+    node.units[1]["snapshot"]["version"] = 3
+    node.apply()
+    node.wait_unit(1, snapshot_version=3)
+    result = traffic.end()
+    assert result["failed"] == 0, loads.explain(result)
+    assert {u["id"]: u["pid"] for u in node.observed()["units"]} == before
+    assert node.wait_unit(1)["starts"] == 1
+    targets.stop()
+
+
+def join(run, node, project_id, name, first=11):
+    """One listening target in a namespace of its own on the project's network."""
+    namespace = run.namespace(f"wt-{node.instance}-{name}")
+    subnet = node.networks[project_id]["subnet"]
+    address = subnet.rsplit(".", 1)[0] + f".{first}"
+    project = node.project_namespace(project_id)
+    command("ip", "link", "add", f"wt{name}", "netns", project, "type", "veth",
+            "peer", "name", "eth0", "netns", namespace)
+    command("ip", "-n", project, "link", "set", f"wt{name}", "master", "br0", "up")
+    command("ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
+    command("ip", "-n", namespace, "link", "set", "eth0", "up")
+    targets = Targets(run, f"{node.instance}-{name}", netns=namespace)
+    targets.place = targets.listen(name, address, 8080)
+    return targets
+
+
+def test_a_killed_unit_is_reported_at_once_and_started_again(node):
+    first = node.wait_unit(1)
+    other = node.wait_unit(2)["pid"]
+    killed_at = time.monotonic()
+    os.kill(first["pid"], signal.SIGKILL)
+    failed = wait_for(lambda: (u := node.unit(1))["state"] == "failed" and u, 2, "the failure told",
+                      every=0.002)
+    assert time.monotonic() - killed_at < 0.5
+    assert failed["pid"] == 0 and "ended" in failed["error"], failed
+    again = node.wait_unit(1, starts=2)
+    assert time.monotonic() - killed_at >= 0.9, "restarted without a pause"
+    assert again["pid"] != first["pid"]
+    assert get(node.units[1]["front"])[0] == 200
+    # Again: the pause grows.
+    killed_at = time.monotonic()
+    os.kill(again["pid"], signal.SIGKILL)
+    node.wait_unit(1, starts=3)
+    assert time.monotonic() - killed_at >= 1.9
+    assert node.wait_unit(2)["pid"] == other
+
+
+def test_a_unit_that_stands_still_is_reported(node):
+    pid = node.wait_unit(1)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        failed = node.wait_unit(1, "failed", seconds=10)
+        assert "does not answer" in failed["error"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    node.wait_unit(1, pid=pid)
+
+
+def test_a_new_snapshot_goes_to_the_running_unit(node):
+    pid = node.wait_unit(1)["pid"]
+    for version in range(2, 12):
+        node.add_unit(1, version=version)
+        node.apply()
+        node.wait_unit(1, snapshot_version=version)
+    assert node.wait_unit(1)["pid"] == pid
+    with open(node.run_path("units", "1", "snapshot.json")) as file:
+        assert json.load(file)["version"] == 11
+
+
+def test_a_refused_snapshot_leaves_the_old_one_serving(node):
+    pid = node.wait_unit(1)["pid"]
+    unit = node.add_unit(1, version=2)
+    unit["snapshot"]["listeners"][0]["port"] = 9901  # the unit's own
+    node.apply()
+    refused = wait_for(lambda: (u := node.unit(1))["snapshot_error"] and u, 5,
+                       lambda: "the refusal told\n" + node.log())
+    assert refused["state"] == "serving" and refused["snapshot_version"] == 1, refused
+    assert get(node.units[1]["front"]) == (200, b'{"unit":1,"version":1}') or \
+        json.loads(get(node.units[1]["front"])[1])["version"] == 1
+    node.add_unit(1, version=3)
+    node.apply()
+    node.wait_unit(1, snapshot_version=3, snapshot_error="", pid=pid)
+
+
+def test_a_drained_unit_ends_and_stays_so(node):
+    node.units[1]["draining"] = True
+    node.apply()
+    node.wait_unit(1, "stopped", pid=0, error="")
+    holds_for(lambda: node.unit(1)["state"] == "stopped", 1.5, "stopped")
+    node.kill()
+    node.start()
+    node.wait_unit(2)
+    node.wait_unit(1, "stopped")
+    del node.units[1]
+    node.apply()
+    node.wait_settled()
+    assert node.unit_namespace(1) not in namespaces()
+
+
+def test_a_link_taken_away_is_made_again(node):
+    node.wait_settled()
+    command("ip", "link", "delete", f"wf{node.instance}-1")
+    wait_for(lambda: node.unit(1)["starts"] == 2 and node.unit(1)["state"] == "serving", 15,
+             lambda: "unit 1 repaired\n" + node.log())
+    assert get(node.units[1]["front"])[0] == 200
+    assert node.wait_unit(2)["starts"] == 1
+
+
+def test_what_is_not_ours_stays(run, node):
+    node.wait_settled()
+    bridge = f"weir{node.instance}"
+    foreign = run.namespace(f"weir-{node.instance}x")
+    similar = run.namespace(f"weir-{node.instance}-u1x")
+    link = f"wf{node.instance}x"
+    command("ip", "link", "add", link, "type", "veth", "peer", "name", link + "p")
+    command("nft", "add", "table", "inet", f"weir-{node.instance}-other")
+    process = subprocess.Popen(["sleep", "100"])
+    try:
+        node.units.clear()
+        node.networks.clear()
+        node.apply()
+        node.wait_settled()
+        node.kill()
+        said = command(*node.agent_command("--remove-all"))
+        assert foreign in namespaces() and similar in namespaces(), said
+        links = command("ip", "-o", "link")
+        assert f": {link}@" in links and f": {bridge}:" not in links
+        assert f"weir-{node.instance}-other" in command("nft", "list", "tables")
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+        command("ip", "link", "delete", link, check=False)
+        for name in (foreign, similar):
+            command("ip", "netns", "delete", name, check=False)
+        command("nft", "delete", "table", "inet", f"weir-{node.instance}-other", check=False)
+
+
+def reboot(node):
+    """What a boot leaves: no process, no namespace, no link, nothing below /run."""
+    node.kill()
+    for unit in node.observed()["units"]:
+        if unit["pid"]:
+            os.kill(unit["pid"], signal.SIGKILL)
+            wait_for(lambda: start_time(unit["pid"]) is None, 5, "a unit's end")
+    root = node.run_path("runc")
+    for container in command("runc", "--root", root, "list", "-q", check=False).split():
+        command("runc", "--root", root, "delete", "--force", container)
+    for name in [n for n in namespaces() if n.startswith(f"weir-{node.instance}-")]:
+        command("ip", "netns", "delete", name)
+    wait_for(lambda: f"wf{node.instance}-" not in command("ip", "-o", "link"), 10, "links gone")
+    command("ip", "link", "delete", f"weir{node.instance}", check=False)
+    command("rm", "-rf", node.run_path())
+
+
+def test_boots_without_a_controller(run, make_node):
+    node = make_node()
+    node.add_network(1, free_subnet("10.202"))
+    node.add_unit(1)
+    node.apply()
+    # As if a controller had sent it earlier.
+    state = os.path.join(node.directory, "state", node.name)
+    os.makedirs(state)
+    with open(os.path.join(state, "desired.json"), "w") as file:
+        json.dump(node.document(), file)
+    nobody = ("--controller", os.path.join(node.directory, "no.sock"))
+    node.start(*nobody, desired=False)
+    node.wait_unit(1)
+    reboot(node)
+    node.start(*nobody, desired=False)
+    node.wait_unit(1, starts=1)
+    assert get(node.units[1]["front"])[0] == 200
+    # Damaged on disk: said, and what runs is left alone.
+    pid = node.wait_unit(1)["pid"]
+    node.kill()
+    with open(os.path.join(state, "desired.json"), "w") as file:
+        file.write('{"node": "n1", "generation": 1, "front')
+    node.start(*nobody, desired=False)
+    wait_for(lambda: "left as it is until a document comes" in node.log(), 5, "the complaint")
+    node.wait_unit(1, pid=pid)
+    holds_for(lambda: get(node.units[1]["front"])[0] == 200, 1, "still serving")
+
+
+def test_a_subnet_of_the_machines_own_is_refused_and_others_go_on(make_node, run):
+    node = make_node()
+    taken = free_subnet("10.204")
+    command("ip", "link", "add", f"own{node.instance}", "type", "bridge")
+    try:
+        command("ip", "addr", "add", taken.replace(".0/24", ".77/24"), "dev", f"own{node.instance}")
+        command("ip", "link", "set", f"own{node.instance}", "up")
+        node.add_network(1, free_subnet("10.202"))
+        node.add_network(2, taken)
+        node.add_unit(1)
+        node.add_unit(2, project_id=2)
+        node.apply()
+        node.start()
+        node.wait_unit(1)
+        failed = node.wait_unit(2, "failed")
+        assert taken in failed["error"], failed
+        network = node.network(2)
+        assert network["state"] == "failed" and taken in network["error"], network
+        assert node.network(1)["state"] == "ready"
+        assert taken in node.observed()["routes"]
+        assert node.project_namespace(2) not in namespaces()
+    finally:
+        command("ip", "link", "delete", f"own{node.instance}")
+
+
+def test_a_disk_that_is_full_is_said_and_worked_around(run, make_node):
+    """The document cannot be kept; units start all the same."""
+    import http.server
+    import threading
+    node = make_node()
+    node.add_network(1, free_subnet("10.202"))
+    node.add_unit(1)
+    node.generation = 1
+    state = os.path.join(node.directory, "state")
+    run.note("mount", state)
+    command("mount", "-t", "tmpfs", "-o", "size=16k", "none", state)
+    os.makedirs(os.path.join(state, node.name))
+    filler = os.open(os.path.join(state, "filler"), os.O_WRONLY | os.O_CREAT)
+    try:
+        while os.write(filler, b"x" * 1024):
+            pass
+    except OSError:
+        os.close(filler)
+
+    class Controller(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        reports = []
+
+        def do_GET(self):
+            body = json.dumps(node.document()).encode()
+            if "after=0" not in self.path:
+                time.sleep(0.5)
+                self.send_response(204)
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self):
+            self.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Controller)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        node.start("--controller", f"http://127.0.0.1:{server.server_address[1]}", desired=False)
+        node.wait_unit(1)
+        wait_for(lambda: "No space left" in node.log() and "in memory" in node.log(), 5,
+                 lambda: "the complaint\n" + node.log())
+        wait_for(lambda: Controller.reports and Controller.reports[-1]["generation"] == 1, 5,
+                 "the report")
+        os.unlink(os.path.join(state, "filler"))
+        wait_for(lambda: os.path.exists(os.path.join(state, node.name, "desired.json")), 5,
+                 "kept once there is room")
+    finally:
+        node.kill()
+        server.shutdown()
+        command(*node.agent_command("--remove-all"), check=False)
+        command("umount", state)
+
+
+def test_targets_outside_are_reached_and_the_machine_is_as_before(run, make_node):
+    """The machine's network is a namespace of the test's, with a target beyond it."""
+    machine = run.namespace(run.instance() + "m")
+    world = run.namespace(run.instance() + "w")
+    command("ip", "link", "add", "uplink", "netns", machine, "type", "veth",
+            "peer", "name", "eth0", "netns", world)
+    for name, link, address in ((machine, "uplink", "198.51.100.1/24"),
+                                (world, "eth0", "198.51.100.7/24")):
+        command("ip", "-n", name, "addr", "add", address, "dev", link)
+        command("ip", "-n", name, "link", "set", link, "up")
+    targets = Targets(run, world, netns=world)
+    place = targets.listen("far", "198.51.100.7", 8080)
+
+    def forwarding(link):
+        return in_namespace(machine, "cat", f"/proc/sys/net/ipv4/conf/{link}/forwarding").strip()
+    in_namespace(machine, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/forwarding; "
+                 "do echo 0 >$f; done")
+    node = make_node(machine=machine)
+    node.add_network(1, free_subnet("10.202"))
+    node.add_unit(1)
+    node.apply()
+    node.start()
+    node.wait_unit(1)
+    node.wait_settled()
+    assert forwarding("uplink") == "0"
+    assert "weir" not in in_namespace(machine, "nft", "list", "tables")
+    node.add_unit(1, targets=[place], version=2)
+    node.apply()
+    verdict = wait_for(lambda: [t for t in node.unit(1)["targets"] if t["verdict"] == "healthy"], 10,
+                       lambda: f"the far target healthy {node.unit(1)}\n" + node.log())
+    assert verdict[0]["address"] == place
+    assert forwarding("uplink") == "1" and forwarding("all") == "0"
+    # It did not become a router for others: what comes in by the uplink stays out.
+    front = node.units[1]["front"]
+    command("ip", "-n", world, "route", "add", node.front, "via", "198.51.100.1")
+    assert in_namespace(world, "curl", "-s", "-m", "1", f"http://{front}:9901/health",
+                        check=False) == ""
+    node.kill()  # taken over by the next, and undone by it
+    node.start()
+    node.wait_unit(1)
+    node.add_unit(1, version=3)
+    node.apply()
+    wait_for(lambda: forwarding("uplink") == "0", 10, lambda: "undone\n" + node.log())
+    assert "weir" not in in_namespace(machine, "nft", "list", "tables")
+    targets.stop()
+
+
+def test_two_agents_of_one_node_are_refused(run, node):
+    said = subprocess.run(node.agent_command(), capture_output=True, text=True, timeout=10)
+    assert said.returncode == 1
+    assert "another agent runs" in said.stderr
+    node.wait_unit(1)
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--nonsense"], "unknown option"),
+    (["--runtime", "vm"], "oci or process"),
+    (["--instance", "Not-Good"], "instance"),
+    (["--node", "../x"], "not a name"),
+    (["--node"], "needs a value"),
+    (["--controller", "ftp://x"], "http://"),
+    (["--proxy", "/no/such/file"], "/no/such/file"),
+])
+def test_wrong_options_are_refused_in_words(options, words):
+    said = subprocess.run([os.path.join(PROGRAMS, "weir-agent"), *options], capture_output=True,
+                          text=True, timeout=10)
+    assert said.returncode == 2 and words in said.stderr, said
+
+
+def test_a_proxy_that_is_not_static_is_refused(run, make_node):
+    node = make_node()
+    node.apply()
+    said = subprocess.run(node.agent_command("--proxy", "/bin/ls"), capture_output=True, text=True,
+                          timeout=10)
+    assert said.returncode == 1 and "not a static binary" in said.stderr
+
+
+def test_help_names_every_option():
+    said = command(os.path.join(PROGRAMS, "weir-agent"), "--help")
+    assert {"--node", "--desired", "--remove-all"} <= set(re.findall(r"--[a-z-]+", said))
+
+
+class TestProcesses:
+    """Runtime `process`: no root, no namespaces."""
+
+    @pytest.fixture
+    def plain(self, run, make_node):
+        node = make_node(runtime="process", user="nobody")
+        node.add_network(1, free_subnet("10.202"))
+        node.add_unit(1)
+        node.add_unit(2)
+        node.apply()
+        node.start()
+        node.wait_unit(1)
+        node.wait_unit(2)
+        return node
+
+    def test_units_run_without_root(self, plain):
+        pid = plain.wait_unit(1)["pid"]
+        assert status_fields(pid)["Uid"].split()[0] != "0"
+        assert get(plain.units[1]["front"])[0] == 200
+        plain.wait_settled()
+        assert plain.observed()["runtime"] == "process"
+        assert plain.network(1)["state"] == "ready"
+        assert not [n for n in namespaces() if n.startswith(f"weir-{plain.instance}")]
+
+    def test_are_taken_over_and_started_again(self, plain):
+        pids = {u["id"]: u["pid"] for u in plain.observed()["units"]}
+        plain.kill()
+        assert get(plain.units[1]["front"])[0] == 200
+        plain.start()
+        plain.wait_unit(1, pid=pids[1])
+        plain.wait_unit(2, pid=pids[2])
+        os.kill(pids[1], signal.SIGKILL)
+        plain.wait_unit(1, "failed", seconds=2)
+        plain.wait_unit(1, starts=2)
+        plain.units.clear()
+        plain.apply()
+        plain.wait_settled()
+        assert start_time(pids[2]) is None
