@@ -116,21 +116,7 @@ static void balancer_changed(struct cluster *cluster, void *item, bool is_new)
     if (is_new) {
         list_init(&balancer->dirty);
         balancer->check_ms = UINT64_MAX;
-        balancer->scaling_told = !cluster->opened; // told when it was made
     }
-    if (balancer->balancer.auto_scaling && !balancer->scaling_told) {
-        char what[128];
-        snprintf(what, sizeof(what), "auto-scaling of %.63s is kept, but does not act yet",
-                 balancer->balancer.name);
-        cluster_event(cluster, &(struct event){.kind = "auto_scaling_inactive",
-                                               .object = "load_balancer",
-                                               .object_id = balancer->record.id,
-                                               .project_id = balancer->balancer.project_id,
-                                               .load_balancer_id = balancer->record.id,
-                                               .what = what,
-                                               .why = "this version runs a fixed number of units"});
-    }
-    balancer->scaling_told = balancer->balancer.auto_scaling;
     cluster->names_changed = true;
     cluster_mark(cluster, balancer);
     mark_nodes_of(cluster, balancer);
@@ -393,12 +379,10 @@ static int load_nodes(struct cluster *cluster, struct error *error)
 
 // ── Life ─────────────────────────────────────────────────────────────────────────────────────
 
-int cluster_open(struct cluster *cluster, struct service *service, const char *zone,
-                 const struct cluster_ops *ops, const struct failover_settings *failover,
-                 struct error *error)
+int cluster_open(struct cluster *cluster, struct service *service, const struct cluster_ops *ops,
+                 const struct failover_settings *failover, struct error *error)
 {
-    *cluster =
-        (struct cluster){.service = service, .zone = zone, .ops = *ops, .failover = *failover};
+    *cluster = (struct cluster){.service = service, .ops = *ops, .failover = *failover};
     list_init(&cluster->nodes);
     list_init(&cluster->dirty);
     cluster->judge_from_ms = cluster->run_at_ms = clock_now_ms(service->clock);

@@ -74,7 +74,7 @@ struct cluster_balancer {
     uint32_t replacement_failures; // in a row
     uint64_t crash_at_ms;          // when the oldest crash that is being handled was found; 0: none
     enum load_balancer_state state, told_state;
-    bool state_known, served, held_back, waits_for_node, waits_for_address, scaling_told;
+    bool state_known, served, held_back, waits_for_node, waits_for_address;
 };
 
 struct cluster_node {
@@ -127,8 +127,7 @@ struct cluster_ops {
 };
 
 struct cluster {
-    struct service *service; // store, clock, subnets
-    const char *zone;
+    struct service *service; // store, clock, zone, subnets
     struct cluster_ops ops;
     struct failover_settings failover;
     struct table projects, groups, resolved, balancers, units;
@@ -151,9 +150,8 @@ struct cluster {
 };
 
 // Reads everything. error: what is damaged, or what the store says.
-int cluster_open(struct cluster *cluster, struct service *service, const char *zone,
-                 const struct cluster_ops *ops, const struct failover_settings *failover,
-                 struct error *error);
+int cluster_open(struct cluster *cluster, struct service *service, const struct cluster_ops *ops,
+                 const struct failover_settings *failover, struct error *error);
 void cluster_close(struct cluster *cluster); // writes events that wait
 
 // Reads what changed since; for the store's watch.

@@ -677,7 +677,9 @@ static void run_plan(struct move *move)
             cluster_log(cluster, true, "%s stays for now: %s", name_of(move), error.text);
             balancer->check_ms = move->now_ms + 1000;
         } else {
-            tell(move, "load_balancer_deleted", 0, 0, balancer->balancer.name, "");
+            char what[128];
+            snprintf(what, sizeof(what), "%.63s and its units are gone", name_of(move));
+            tell(move, "load_balancer_gone", 0, 0, what, "");
             cluster_load(cluster);
         }
     } else if (move->acted) {

@@ -86,7 +86,9 @@ uint64_t cluster_run(struct cluster *cluster)
         cluster->judge_from_ms = now_ms;
         TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
         {
-            unit->probe_failures = 0;
+            if (unit->probe_failures < PROBE_FAILURES) {
+                unit->probe_failures = 0;
+            }
         }
     }
     cluster->run_at_ms = now_ms;

@@ -97,8 +97,8 @@ int cluster_status(struct cluster *cluster, const struct load_balancer *balancer
     status->dns_name = status->url = "";
     status->generation = balancer->generation;
     if (project != NULL) {
-        status->dns_name =
-            load_balancer_dns_name(balancer->label, project->project.label, cluster->zone, arena);
+        status->dns_name = load_balancer_dns_name(balancer->label, project->project.label,
+                                                  cluster->service->zone, arena);
         if (status->dns_name == NULL) {
             return -ENOMEM;
         }

@@ -143,7 +143,7 @@ static int build_zone(struct controller *controller, struct zone **ret_zone, str
     if (r == 0) {
         struct addr servers[CONTROLLER_DNS_MAX];
         struct zone_source source = {
-            .origin = str_of(controller->cluster.zone),
+            .origin = str_of(controller->service.zone),
             .serial = next_serial(controller),
             .server_addresses = servers,
             .server_address_count = server_addresses(controller, servers),
@@ -232,8 +232,8 @@ static int open_parts(struct controller *controller, const struct controller_opt
 {
     struct cluster_ops ops = {
         .owner = controller, .publish = publish, .notify = notify, .log = log_text};
-    int r = cluster_open(&controller->cluster, &controller->service, options->zone, &ops,
-                         &options->failover, error);
+    int r =
+        cluster_open(&controller->cluster, &controller->service, &ops, &options->failover, error);
     if (r == 0) {
         r = prober_new(controller->loop, &controller->cluster, wake, controller,
                        &controller->prober);
@@ -263,6 +263,7 @@ int controller_open(const struct controller_options *options, struct controller 
     controller->service = (struct service){
         .store = options->store,
         .clock = options->clock,
+        .zone = options->zone,
         .front_subnet = options->front_subnet,
         .project_pool = options->project_pool,
         .hooks = {.owner = controller,
