@@ -99,7 +99,9 @@ static void done(struct resolver_query *query, int status, const struct addr *ad
     world->told++;
     world->status = status;
     world->count = count;
-    memcpy(world->addresses, addresses, count * sizeof(*addresses));
+    if (count > 0) { // without one, addresses is NULL
+        memcpy(world->addresses, addresses, count * sizeof(*addresses));
+    }
 }
 
 static void ask(struct world *world, const char *host, uint64_t timeout_ms)
