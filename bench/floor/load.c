@@ -28,7 +28,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, HEAD_MAX = 4096, FAILURES_MAX = 2000, ADDRESSES_MAX = 64 };
+enum {
+    EVENTS = 256,
+    HEAD_MAX = 4096,
+    FAILURES_MAX = 2000,
+    ADDRESSES_MAX = 64,
+    HOLD_ASKING_MAX = 32
+};
 
 //   idle ──token──▶ resolving ──▶ connecting ──▶ waiting ──answer──▶ idle
 enum phase { IDLE, RESOLVING, CONNECTING, WAITING, HELD };
@@ -501,11 +507,11 @@ int main(int argc, char **argv)
     bool said = false;
     while (!stopped && now < end_us) {
         uint64_t due = options.rate ? (now - begun_us) * options.rate / 1000000 + 1 : UINT64_MAX;
-        // While it connects many at once, the other side's accept queue must not run over.
-        size_t begun = 0, most = options.hold ? 256 : SIZE_MAX;
-        while (idle_count > 0 && ordered < due && begun < most) {
+        // Connections that are to be idle are made a few at a time: what the other side needs for
+        // many requests at once is not what an idle connection costs.
+        while (idle_count > 0 && ordered < due &&
+               (!options.hold || ordered - held - failed < HOLD_ASKING_MAX)) {
             ordered++;
-            begun++;
             begin(&clients[idle[--idle_count]]);
         }
         if (options.rate && idle_count == 0 && ordered < due) {
