@@ -57,21 +57,30 @@ static void acceptor_continue(struct timer *timer)
     }
 }
 
-// Takes the socket in any case.
-static int acceptor_listen(struct acceptor *acceptor, struct loop *loop, int fd, int backlog,
-                           void (*accepted)(struct acceptor *, int, const struct addr *))
+int acceptor_adopt(struct acceptor *acceptor, struct loop *loop, int fd,
+                   void (*accepted)(struct acceptor *, int, const struct addr *))
 {
-    if (listen(fd, backlog > 0 ? backlog : BACKLOG) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
     acceptor->watch = (struct watch){0};
     acceptor->accepted = accepted;
     acceptor->out_of_descriptors = 0;
     acceptor->path = NULL;
     timer_init(&acceptor->pause, acceptor_continue);
-    int error = watch_open(&acceptor->watch, loop, fd, WATCH_READ, acceptor_ready);
+    return watch_open(&acceptor->watch, loop, fd, WATCH_READ, acceptor_ready);
+}
+
+void acceptor_accept_backlog(struct acceptor *acceptor)
+{
+    // More than one turn's share may wait; the bound is for a peer that connects for ever.
+    for (int i = 0; i < BACKLOG / ACCEPTS_PER_TURN && acceptor->watch.engine != NULL; i++) {
+        acceptor_ready(&acceptor->watch, WATCH_READ);
+    }
+}
+
+// Takes the socket in any case.
+static int acceptor_listen(struct acceptor *acceptor, struct loop *loop, int fd,
+                           void (*accepted)(struct acceptor *, int, const struct addr *))
+{
+    int error = listen(fd, BACKLOG) < 0 ? -errno : acceptor_adopt(acceptor, loop, fd, accepted);
     if (error < 0) {
         close(fd);
     }
@@ -84,9 +93,7 @@ static void set_option(int fd, int level, int option)
     setsockopt(fd, level, option, &on, sizeof(on));
 }
 
-int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct addr *at,
-                  const struct acceptor_options *options,
-                  void (*accepted)(struct acceptor *, int, const struct addr *))
+int acceptor_bind(const struct addr *at, const struct acceptor_options *options, int *ret_fd)
 {
     int fd =
         socket(at->family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -107,12 +114,29 @@ int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct add
     }
     struct sockaddr_storage sockaddr;
     socklen_t len = addr_to_sockaddr(at, &sockaddr);
-    if (bind(fd, (struct sockaddr *)&sockaddr, len) < 0) {
+    int backlog = options != NULL && options->backlog > 0 ? options->backlog : BACKLOG;
+    if (bind(fd, (struct sockaddr *)&sockaddr, len) < 0 || listen(fd, backlog) < 0) {
         int error = -errno;
         close(fd);
         return error;
     }
-    return acceptor_listen(acceptor, loop, fd, options != NULL ? options->backlog : 0, accepted);
+    *ret_fd = fd;
+    return 0;
+}
+
+int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct addr *at,
+                  const struct acceptor_options *options,
+                  void (*accepted)(struct acceptor *, int, const struct addr *))
+{
+    int fd;
+    int error = acceptor_bind(at, options, &fd);
+    if (error == 0) {
+        error = acceptor_adopt(acceptor, loop, fd, accepted);
+        if (error < 0) {
+            close(fd);
+        }
+    }
+    return error;
 }
 
 // A socket file that refuses connections was left by a program that died.
@@ -160,7 +184,7 @@ int acceptor_open_unix(struct acceptor *acceptor, struct loop *loop, const char 
     if (error < 0) {
         close(fd);
     } else {
-        error = acceptor_listen(acceptor, loop, fd, 0, accepted);
+        error = acceptor_listen(acceptor, loop, fd, accepted);
     }
     if (error < 0) {
         unlink(path);

@@ -26,6 +26,14 @@ struct acceptor_options {
 int acceptor_open(struct acceptor *acceptor, struct loop *loop, const struct addr *at,
                   const struct acceptor_options *options,
                   void (*accepted)(struct acceptor *, int, const struct addr *));
+// The two halves of it, for a program whose one thread binds and whose others accept: a bound and
+// listening socket, and an acceptor on such a socket, which is the acceptor's now (on failure still
+// the caller's).
+int acceptor_bind(const struct addr *at, const struct acceptor_options *options, int *ret_fd);
+int acceptor_adopt(struct acceptor *acceptor, struct loop *loop, int fd,
+                   void (*accepted)(struct acceptor *, int, const struct addr *));
+// Accepts all that waits in the backlog now; for before acceptor_close, which would reset it.
+void acceptor_accept_backlog(struct acceptor *acceptor);
 // Removes a stale socket file first (one that nobody answers on; -EADDRINUSE when somebody does);
 // mode as for chmod. Closing removes the file.
 int acceptor_open_unix(struct acceptor *acceptor, struct loop *loop, const char *path,
