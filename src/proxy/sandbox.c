@@ -30,6 +30,8 @@ static const int allowed[] = {
     // Locks of mailboxes and of malloc, the end of a thread.
     SCMP_SYS(futex), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
+    // The first steps of a thread that was made just before and has not run yet.
+    SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
     // The time, where the kernel's page for it is not mapped.
     SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
     SCMP_SYS(getrandom), // glibc's own seeds
@@ -67,6 +69,16 @@ static int add_rules(scmp_filter_ctx filter)
     // The control socket's file stays behind: nothing is written, not even at the end.
     if (error == 0) {
         error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unlink), 0);
+    }
+    // A thread gives itself its name.
+    if (error == 0) {
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+    }
+    // malloc reads /proc/sys/vm/overcommit_memory when it first gives memory of a thread's back; it
+    // takes "no" for an answer.
+    if (error == 0) {
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
     }
     return error;
 }
