@@ -77,25 +77,6 @@ const struct route api_routes[] = {
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
-// ── The service's hooks ──────────────────────────────────────────────────────────────────────
-
-static int hook_status(void *owner, uint64_t load_balancer_id, struct arena *arena,
-                       const struct load_balancer_status **ret_status)
-{
-    return controller_status(owner, load_balancer_id, arena, ret_status);
-}
-
-static bool hook_find_route(void *owner, const struct prefix *subnet, struct prefix *ret_route,
-                            const char **ret_node)
-{
-    return controller_find_route(owner, subnet, ret_route, ret_node);
-}
-
-static void hook_add_event(void *owner, const struct event *event)
-{
-    controller_add_event(owner, event);
-}
-
 int api_new(const struct api_options *options, struct api **ret_api, struct error *error)
 {
     struct api *api = calloc(1, sizeof(*api));
@@ -103,12 +84,7 @@ int api_new(const struct api_options *options, struct api **ret_api, struct erro
         return error_set(error, -ENOMEM, "out of memory");
     }
     api->options = *options;
-    options->service->hooks = (struct service_hooks){
-        .owner = options->controller,
-        .status = hook_status,
-        .find_route = hook_find_route,
-        .add_event = hook_add_event,
-    };
+    api->service = controller_service(options->controller);
     *ret_api = api;
     return 0;
 }

@@ -13,7 +13,6 @@ struct api;
 
 struct api_options {
     struct loop *loop;
-    struct service *service;       // its hooks are set here; borrowed
     struct controller *controller; // borrowed
     struct resolver *resolver;     // borrowed; NULL: host names are taken unresolved
 };

@@ -83,8 +83,8 @@ int call_project(struct call *call, struct project **ret_project)
 {
     const char *ref = call_value(call, 0);
     return ref == NULL ? call->error.code
-                       : service_project_find(call->api->options.service, ref, &call->arena,
-                                              ret_project, &call->error);
+                       : service_project_find(call->api->service, ref, &call->arena, ret_project,
+                                              &call->error);
 }
 
 // ── Answering ────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ enum { API_WAIT = 1, API_TAKEN = 2 };
 
 struct api {
     struct api_options options;
+    struct service *service; // the controller's
 };
 
 struct api_answer {

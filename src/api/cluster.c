@@ -14,8 +14,7 @@ int serve_units(struct call *call)
 {
     struct unit *units;
     size_t count;
-    int r =
-        service_unit_list(call->api->options.service, &call->arena, &units, &count, &call->error);
+    int r = service_unit_list(call->api->service, &call->arena, &units, &count, &call->error);
     return r < 0 ? r : answer_items(call, &unit_schema, units, count);
 }
 
@@ -30,7 +29,7 @@ int serve_nodes(struct call *call)
 
 int serve_health(struct call *call)
 {
-    uint64_t revision = store_revision(call->api->options.service->store);
+    uint64_t revision = store_revision(call->api->service->store);
     return answer_json(call, 200,
                        json_pack("{s:s, s:s, s:I}", "status", "ok", "version", WEIR_VERSION,
                                  "revision", (json_int_t)revision),
@@ -188,8 +187,8 @@ static int read_event_filter(struct call *call)
         return call->error.code;
     }
     if (project_ref[0] != '\0') {
-        int r = service_project_find(call->api->options.service, project_ref, &call->arena,
-                                     &project, &call->error);
+        int r = service_project_find(call->api->service, project_ref, &call->arena, &project,
+                                     &call->error);
         // Events outlive their project: an id need not exist any more.
         if (r == -ENOENT && str_to_u64(str_of(project_ref), INT64_MAX, &call->project_id) == 0) {
             call->error = (struct error){0};
@@ -207,8 +206,8 @@ static int read_event_filter(struct call *call)
         return error_set_field(&call->error, -EINVAL, "invalid_parameter", "load_balancer",
                                "the name of a load balancer needs the parameter project");
     }
-    int r = service_load_balancer_find(call->api->options.service, project, balancer_ref,
-                                       &call->arena, &balancer, &call->error);
+    int r = service_load_balancer_find(call->api->service, project, balancer_ref, &call->arena,
+                                       &balancer, &call->error);
     call->load_balancer_id = r == 0 ? balancer->id : 0;
     return r;
 }

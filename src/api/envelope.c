@@ -8,7 +8,7 @@
 
 static struct service *service_of(struct call *call)
 {
-    return call->api->options.service;
+    return call->api->service;
 }
 
 static int answer_envelope(struct call *call, unsigned status, json_t *info)

@@ -23,7 +23,7 @@ static bool is_known(struct call *call, const char *host)
 {
     char key[KEY_LEN];
     struct resolved resolved;
-    int r = service_load_one(call->api->options.service, key_of_name(key, KEY_RESOLVED, host),
+    int r = service_load_one(call->api->service, key_of_name(key, KEY_RESOLVED, host),
                              &resolved_schema, &call->arena, &resolved, NULL, NULL);
     return r == 0 && resolved.address_count > 0;
 }
@@ -128,7 +128,7 @@ int resolve_hosts_of_targets(struct call *call, const json_t *targets,
 
 void resolve_keep(struct call *call)
 {
-    struct service *service = call->api->options.service;
+    struct service *service = call->api->service;
     struct store_transaction transaction;
     if (call->lookup_count == 0) {
         return;

@@ -16,8 +16,8 @@ static int find_balancer(struct call *call, struct project **ret_project,
     const char *ref = call_value(call, 1);
     int r = ref == NULL ? call->error.code : call_project(call, ret_project);
     return r < 0 ? r
-                 : service_load_balancer_find(call->api->options.service, *ret_project, ref,
-                                              &call->arena, ret_balancer, &call->error);
+                 : service_load_balancer_find(call->api->service, *ret_project, ref, &call->arena,
+                                              ret_balancer, &call->error);
 }
 
 static int find_listener(struct call *call, const struct load_balancer *balancer, size_t *ret_index)
@@ -61,7 +61,7 @@ static int put_listeners(struct call *call, const struct project *project,
                           : call_if_match(call, &if_match);
     snprintf(ref, sizeof(ref), "%" PRIu64, balancer->id);
     if (r == 0) {
-        r = service_load_balancer_update(call->api->options.service, project, ref, patch,
+        r = service_load_balancer_update(call->api->service, project, ref, patch,
                                          if_match != 0 ? if_match : balancer->generation,
                                          &call->arena, ret_balancer, &call->error);
     }
@@ -192,8 +192,8 @@ static int find_group(struct call *call, struct project **ret_project,
     const char *ref = call_value(call, 1);
     int r = ref == NULL ? call->error.code : call_project(call, ret_project);
     return r < 0 ? r
-                 : service_target_group_find(call->api->options.service, *ret_project, ref,
-                                             &call->arena, ret_group, &call->error);
+                 : service_target_group_find(call->api->service, *ret_project, ref, &call->arena,
+                                             ret_group, &call->error);
 }
 
 // "10.1.0.11:80", "[2001:db8::1]:80", "api.example.net:8080".
@@ -249,7 +249,7 @@ static int patch_group(struct call *call, const struct project *project,
                           : call_if_match(call, &if_match);
     snprintf(ref, sizeof(ref), "%" PRIu64, group->id);
     if (r == 0) {
-        r = service_target_group_update(call->api->options.service, project, ref, patch,
+        r = service_target_group_update(call->api->service, project, ref, patch,
                                         if_match != 0 ? if_match : group->generation, &call->arena,
                                         ret_group, &call->error);
     }

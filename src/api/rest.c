@@ -12,8 +12,7 @@ int serve_projects(struct call *call)
 {
     struct project *projects;
     size_t count;
-    int r = service_project_list(call->api->options.service, &call->arena, &projects, &count,
-                                 &call->error);
+    int r = service_project_list(call->api->service, &call->arena, &projects, &count, &call->error);
     return r < 0 ? r : answer_items(call, &project_schema, projects, count);
 }
 
@@ -22,7 +21,7 @@ int serve_project_new(struct call *call)
     struct project *project;
     int r = call_need_body(call);
     if (r == 0) {
-        r = service_project_create(call->api->options.service, call->body, &call->arena, &project,
+        r = service_project_create(call->api->service, call->body, &call->arena, &project,
                                    &call->error);
     }
     if (r == 0) {
@@ -48,8 +47,8 @@ int serve_project_change(struct call *call)
         r = call_if_match(call, &if_match);
     }
     if (r == 0) {
-        r = service_project_update(call->api->options.service, ref, call->body, if_match,
-                                   &call->arena, &project, &call->error);
+        r = service_project_update(call->api->service, ref, call->body, if_match, &call->arena,
+                                   &project, &call->error);
     }
     return r < 0 ? r : answer_object(call, 200, &project_schema, project, project->generation);
 }
@@ -60,7 +59,7 @@ int serve_project_delete(struct call *call)
     const char *ref = call_value(call, 0);
     int r = ref == NULL ? call->error.code : call_if_match(call, &if_match);
     if (r == 0) {
-        r = service_project_delete(call->api->options.service, ref, if_match, &call->error);
+        r = service_project_delete(call->api->service, ref, if_match, &call->error);
     }
     return r < 0 ? r : answer_nothing(call);
 }
@@ -99,11 +98,10 @@ static int find_waited(struct call *call, struct project **ret_project,
 {
     char ref[24];
     snprintf(ref, sizeof(ref), "%" PRIu64, call->project_id);
-    int r = service_project_find(call->api->options.service, ref, &call->arena, ret_project,
-                                 &call->error);
+    int r = service_project_find(call->api->service, ref, &call->arena, ret_project, &call->error);
     if (r == 0) {
         snprintf(ref, sizeof(ref), "%" PRIu64, call->load_balancer_id);
-        r = service_load_balancer_find(call->api->options.service, *ret_project, ref, &call->arena,
+        r = service_load_balancer_find(call->api->service, *ret_project, ref, &call->arena,
                                        ret_balancer, &call->error);
     }
     return r;
@@ -190,8 +188,8 @@ int serve_load_balancers(struct call *call)
     size_t count;
     int r = call_project(call, &project);
     if (r == 0) {
-        r = service_load_balancer_list(call->api->options.service, project, &call->arena,
-                                       &balancers, &count, &call->error);
+        r = service_load_balancer_list(call->api->service, project, &call->arena, &balancers,
+                                       &count, &call->error);
     }
     return r < 0 ? r : answer_items(call, &load_balancer_schema, balancers, count);
 }
@@ -209,8 +207,8 @@ int serve_load_balancer_new(struct call *call)
         r = call_project(call, &project);
     }
     if (r == 0) {
-        r = service_load_balancer_create(call->api->options.service, project, call->body,
-                                         &call->arena, &balancer, &call->error);
+        r = service_load_balancer_create(call->api->service, project, call->body, &call->arena,
+                                         &balancer, &call->error);
     }
     return r < 0 ? r : answer_load_balancer(call, 201, project, balancer);
 }
@@ -222,8 +220,8 @@ int serve_load_balancer(struct call *call)
     int r = call_project(call, &project);
     const char *ref = call_value(call, 1);
     if (r == 0 && ref != NULL) {
-        r = service_load_balancer_find(call->api->options.service, project, ref, &call->arena,
-                                       &balancer, &call->error);
+        r = service_load_balancer_find(call->api->service, project, ref, &call->arena, &balancer,
+                                       &call->error);
     }
     return call->error.code != 0
                ? call->error.code
@@ -247,8 +245,8 @@ int serve_load_balancer_change(struct call *call)
         r = call_project(call, &project);
     }
     if (r == 0) {
-        r = service_load_balancer_update(call->api->options.service, project, ref, call->body,
-                                         if_match, &call->arena, &balancer, &call->error);
+        r = service_load_balancer_update(call->api->service, project, ref, call->body, if_match,
+                                         &call->arena, &balancer, &call->error);
     }
     return r < 0 ? r : answer_load_balancer(call, 200, project, balancer);
 }
@@ -263,8 +261,7 @@ int serve_load_balancer_delete(struct call *call)
         r = call_project(call, &project);
     }
     if (r == 0) {
-        r = service_load_balancer_delete(call->api->options.service, project, ref, if_match,
-                                         &call->error);
+        r = service_load_balancer_delete(call->api->service, project, ref, if_match, &call->error);
     }
     return r < 0 ? r : answer_nothing(call);
 }
@@ -278,8 +275,8 @@ int serve_target_groups(struct call *call)
     size_t count;
     int r = call_project(call, &project);
     if (r == 0) {
-        r = service_target_group_list(call->api->options.service, project, &call->arena, &groups,
-                                      &count, &call->error);
+        r = service_target_group_list(call->api->service, project, &call->arena, &groups, &count,
+                                      &call->error);
     }
     return r < 0 ? r : answer_items(call, &target_group_schema, groups, count);
 }
@@ -298,8 +295,8 @@ static int create_target_group(struct call *call)
     struct target_group *group;
     int r = call_project(call, &project);
     if (r == 0) {
-        r = service_target_group_create(call->api->options.service, project, call->body,
-                                        &call->arena, &group, &call->error);
+        r = service_target_group_create(call->api->service, project, call->body, &call->arena,
+                                        &group, &call->error);
     }
     return r < 0 ? r : answer_target_group(call, 201, group);
 }
@@ -319,8 +316,8 @@ int serve_target_group(struct call *call)
     const char *ref = call_value(call, 1);
     int r = ref == NULL ? call->error.code : call_project(call, &project);
     if (r == 0) {
-        r = service_target_group_find(call->api->options.service, project, ref, &call->arena,
-                                      &group, &call->error);
+        r = service_target_group_find(call->api->service, project, ref, &call->arena, &group,
+                                      &call->error);
     }
     return r < 0 ? r : answer_object(call, 200, &target_group_schema, group, group->generation);
 }
@@ -336,8 +333,8 @@ static int change_target_group(struct call *call)
         r = call_project(call, &project);
     }
     if (r == 0) {
-        r = service_target_group_update(call->api->options.service, project, ref, call->body,
-                                        if_match, &call->arena, &group, &call->error);
+        r = service_target_group_update(call->api->service, project, ref, call->body, if_match,
+                                        &call->arena, &group, &call->error);
     }
     return r < 0 ? r : answer_target_group(call, 200, group);
 }
@@ -360,8 +357,7 @@ int serve_target_group_delete(struct call *call)
         r = call_project(call, &project);
     }
     if (r == 0) {
-        r = service_target_group_delete(call->api->options.service, project, ref, if_match,
-                                        &call->error);
+        r = service_target_group_delete(call->api->service, project, ref, if_match, &call->error);
     }
     return r < 0 ? r : answer_nothing(call);
 }
