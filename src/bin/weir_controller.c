@@ -332,7 +332,6 @@ static int open_program(struct program *program, const struct options *given,
     }
     struct api_options api_options = {
         .loop = program->loop,
-        .service = controller_service(program->controller),
         .controller = program->controller,
         .resolver = program->resolver,
     };

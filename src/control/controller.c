@@ -199,9 +199,15 @@ static bool hook_find_route(void *owner, const struct prefix *subnet, struct pre
     return controller_find_route(owner, subnet, ret_route, ret_node);
 }
 
-static void hook_add_event(void *owner, const struct event *event)
+// A user's change was committed with its events: they are in the store already.
+static void hook_event_added(void *owner, const struct event *event)
 {
-    controller_add_event(owner, event);
+    struct controller *controller = owner;
+    cluster_log(&controller->cluster, false, "%s: %s%s%s", event->kind, event->what,
+                event->why[0] != '\0' ? ": " : "", event->why);
+    controller->cluster.event_newest = MAX(controller->cluster.event_newest, event->id);
+    controller->notify = true;
+    wake(controller);
 }
 
 // ── Life ─────────────────────────────────────────────────────────────────────────────────────
@@ -269,7 +275,7 @@ int controller_open(const struct controller_options *options, struct controller 
         .hooks = {.owner = controller,
                   .status = hook_status,
                   .find_route = hook_find_route,
-                  .add_event = hook_add_event},
+                  .event_added = hook_event_added},
     };
     list_init(&controller->waiters);
     task_init(&controller->run_task, run_task_run);
@@ -457,12 +463,6 @@ int controller_events(struct controller *controller, const struct event_filter *
         *ret_events = events;
     }
     return r;
-}
-
-void controller_add_event(struct controller *controller, const struct event *event)
-{
-    cluster_event(&controller->cluster, event);
-    wake(controller);
 }
 
 // ── Waiters ──────────────────────────────────────────────────────────────────────────────────

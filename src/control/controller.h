@@ -71,8 +71,6 @@ struct event_filter {
 // By id, ascending; in the arena.
 int controller_events(struct controller *controller, const struct event_filter *filter,
                       struct arena *arena, const struct event **ret_events, size_t *ret_count);
-// Adds one of the API's own (a project was made, …): id and at are filled in; texts are copied.
-void controller_add_event(struct controller *controller, const struct event *event);
 
 // Waiters: woken once, at the end of a turn in which something changed, and unlinked by then; look
 // and wait again. Embedded; the owner cancels before it frees.

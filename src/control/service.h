@@ -39,9 +39,8 @@ struct service_hooks {
     // A route of one of the nodes' own that overlaps the subnet; false when there is none.
     bool (*find_route)(void *owner, const struct prefix *subnet, struct prefix *ret_route,
                        const char **ret_node);
-    // After a commit: what was done. Texts are borrowed for the call; id and at are filled in
-    // there.
-    void (*add_event)(void *owner, const struct event *event);
+    // After the commit that holds it: the event is in the store. Borrowed for the call.
+    void (*event_added)(void *owner, const struct event *event);
 };
 
 struct service {

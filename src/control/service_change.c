@@ -69,9 +69,13 @@ int change_lock(struct change *change, const char *key)
 int change_commit(struct change *change)
 {
     const struct service_hooks *hooks = &change->service->hooks;
-    int r = store_commit(change->service->store, &change->transaction, NULL, change->error);
-    for (size_t i = 0; i < change->event_count && r == 0 && hooks->add_event != NULL; i++) {
-        hooks->add_event(hooks->owner, &change->events[i]);
+    int r = service_events_add(change->service, &change->transaction, change->events,
+                               change->event_count, change->error);
+    if (r == 0) {
+        r = store_commit(change->service->store, &change->transaction, NULL, change->error);
+    }
+    for (size_t i = 0; i < change->event_count && r == 0 && hooks->event_added != NULL; i++) {
+        hooks->event_added(hooks->owner, &change->events[i]);
     }
     return r;
 }

@@ -187,15 +187,6 @@ static int put_load_balancer(struct change *change, const struct load_balancer *
     return service_store_object(&change->transaction, key, &load_balancer_schema, &stored);
 }
 
-static int note_auto_scaling(struct change *change, const struct load_balancer *balancer)
-{
-    return change_add_event(change, "auto_scaling_idle", "load_balancer", balancer->id,
-                            balancer->project_id, balancer->id,
-                            "this version keeps the setting and does not act on it",
-                            "auto-scaling of \"%s\" is noted: the number of units stays %u",
-                            balancer->name, balancer->units);
-}
-
 int stage_new_load_balancer(struct change *change, const struct project *project,
                             struct load_balancer *balancer, const struct target_group *group,
                             const char *name_field)
@@ -238,7 +229,7 @@ int stage_new_load_balancer(struct change *change, const struct project *project
                              "load balancer \"%s\" of the project \"%s\"", balancer->name,
                              project->name);
     }
-    return r == 0 && balancer->auto_scaling ? note_auto_scaling(change, balancer) : r;
+    return r;
 }
 
 int stage_load_balancer(struct change *change, const struct load_balancer *before,
@@ -261,9 +252,7 @@ int stage_load_balancer(struct change *change, const struct load_balancer *befor
                              balancer->project_id, balancer->id, "requested",
                              "load balancer \"%s\" changed", balancer->name);
     }
-    return r == 0 && balancer->auto_scaling && !before->auto_scaling
-               ? note_auto_scaling(change, balancer)
-               : r;
+    return r;
 }
 
 int stage_load_balancer_removal(struct change *change, struct load_balancer *balancer,
@@ -277,8 +266,8 @@ int stage_load_balancer_removal(struct change *change, struct load_balancer *bal
                  key_of_label(key, "load_balancer", balancer->project_id, balancer->label));
     int r = put_load_balancer(change, balancer, revision);
     return r < 0 ? r
-                 : change_add_event(change, "load_balancer_deleted", "load_balancer", balancer->id,
-                                    balancer->project_id, balancer->id, "requested",
+                 : change_add_event(change, "load_balancer_delete_requested", "load_balancer",
+                                    balancer->id, balancer->project_id, balancer->id, "requested",
                                     "load balancer \"%s\" is being deleted", balancer->name);
 }
 
@@ -537,11 +526,6 @@ static int try_forget(void *context)
     store_expect(&change.transaction, key, revision);
     store_delete(&change.transaction, key);
     r = change_lock(&change, key_of_id(key, KEY_PROJECT_LOCKS, balancer.project_id));
-    if (r == 0) {
-        r = change_add_event(&change, "load_balancer_gone", "load_balancer", balancer.id,
-                             balancer.project_id, balancer.id, "none of its units is left",
-                             "load balancer \"%s\" is gone", balancer.name);
-    }
     return r == 0 ? change_commit(&change) : r;
 }
 

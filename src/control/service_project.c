@@ -392,8 +392,8 @@ static int try_delete(void *context)
     store_delete(&change.transaction, key_of_project_label(key, project.label));
     r = stage_project(&change, &project, revision);
     if (r == 0) {
-        r = change_add_event(&change, "project_deleted", "project", project.id, project.id, 0,
-                             "requested", "project \"%s\" is being deleted", project.name);
+        r = change_add_event(&change, "project_delete_requested", "project", project.id, project.id,
+                             0, "requested", "project \"%s\" is being deleted", project.name);
     }
     return r == 0 ? change_commit(&change) : r;
 }
@@ -463,7 +463,7 @@ static int try_forget(void *context)
     store_delete(&change.transaction, key_of_id(key, KEY_PROJECT_LOCKS, project.id));
     r = change_lock(&change, KEY_SUBNETS_LOCK);
     if (r == 0) {
-        r = change_add_event(&change, "project_gone", "project", project.id, project.id, 0,
+        r = change_add_event(&change, "project_deleted", "project", project.id, project.id, 0,
                              "nothing of it runs any more", "project \"%s\" is gone", project.name);
     }
     return r == 0 ? change_commit(&change) : r;
