@@ -131,14 +131,14 @@ static bool send_events(struct call *call, const json_t *items)
     json_t *item;
     json_array_foreach(items, i, item)
     {
-        char head[48];
-        char *text = json_doc_print(item);
-        snprintf(head, sizeof(head), "id: %" JSON_INTEGER_FORMAT "\ndata: ",
-                 json_integer_value(json_object_get(item, "id")));
-        bool sent = text != NULL && http_request_stream_send(call->request, str_of(head)) &&
-                    http_request_stream_send(call->request, str_of(text)) &&
-                    http_request_stream_send(call->request, STR("\n\n"));
+        char *text = json_doc_print(item), *message = NULL;
+        int len = text == NULL ? -1
+                               : asprintf(&message, "id: %" JSON_INTEGER_FORMAT "\ndata: %s\n\n",
+                                          json_integer_value(json_object_get(item, "id")), text);
+        bool sent =
+            len >= 0 && http_request_stream_send(call->request, (struct str){message, (size_t)len});
         free(text);
+        free(len >= 0 ? message : NULL);
         if (!sent) {
             return false;
         }
