@@ -85,6 +85,7 @@ struct cluster_node {
     uint64_t last_report_at; // wall clock
     uint32_t units;          // on it, by the records
     bool heard, missing, recorded_missing;
+    bool answers;              // a unit of it answers probes
     struct arena arena;        // of the report
     struct observed *observed; // NULL before the first
     bool dirty;

@@ -324,6 +324,7 @@ void cluster_judge_unit(struct cluster *cluster, struct cluster_unit *unit, uint
         .known = unit->observed != NULL,
         .applied = is_applied(unit),
         .probe_answered = unit->probe_answered,
+        .neighbour_answers = unit->node->answers,
         .probe_failures = unit->probe_failures,
         .probes_blind = cluster->probes_blind,
     };
@@ -353,12 +354,17 @@ void cluster_judge_unit(struct cluster *cluster, struct cluster_unit *unit, uint
 static void judge_probes(struct cluster *cluster, uint64_t now_ms)
 {
     size_t answering = 0, failing = 0;
+    LIST_FOREACH(&cluster->nodes, link)
+    {
+        CONTAINER_OF(link, struct cluster_node, link)->answers = false;
+    }
     TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
     {
         if (unit->observed != NULL && unit->observed->state == OBSERVED_UNIT_SERVING &&
             unit->probe_answered && !unit->node->missing && cluster_wants_probe(unit)) {
             answering += unit->probe_failures == 0;
             failing += unit->probe_failures > 0;
+            unit->node->answers |= unit->probe_failures == 0;
         }
     }
     bool blind = failing >= 2 && answering == 0;

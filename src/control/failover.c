@@ -48,13 +48,16 @@ uint32_t failover_budget(const struct failover_settings *settings, uint32_t unit
 }
 
 // The agent stands nearest: that a process ended is beyond doubt. That it serves is doubted when
-// probes that used to be answered are not any more. A silent agent alone proves nothing about its
-// units (it may be replaced just now): only when the probe is not answered either, they are lost.
+// probes are not answered that used to be, or that a neighbour on the same node answers (a
+// controller that never reached a node has no say about it). A silent agent alone proves nothing
+// about its units (it may be replaced just now): only when the probe is not answered either, they
+// are lost.
 enum evidence evidence_judge(const struct witness *witness)
 {
     bool probe_good = witness->probe_answered && witness->probe_failures == 0;
-    bool probe_bad = witness->probe_answered && witness->probe_failures >= PROBE_FAILURES &&
-                     !witness->probes_blind;
+    bool probe_counts = witness->probe_answered || witness->neighbour_answers;
+    bool probe_bad =
+        probe_counts && witness->probe_failures >= PROBE_FAILURES && !witness->probes_blind;
     if (witness->node_missing) {
         if (probe_good) {
             return EVIDENCE_SERVING;
@@ -80,8 +83,7 @@ enum evidence evidence_judge(const struct witness *witness)
         if (probe_bad) {
             return EVIDENCE_UNREACHABLE;
         }
-        return witness->probe_answered && witness->probe_failures > 0 ? EVIDENCE_SUSPECT
-                                                                      : EVIDENCE_SERVING;
+        return probe_counts && witness->probe_failures > 0 ? EVIDENCE_SUSPECT : EVIDENCE_SERVING;
     case OBSERVED_UNIT_DRAINING:
         return EVIDENCE_DRAINING;
     case OBSERVED_UNIT_STOPPED:
@@ -99,7 +101,8 @@ bool evidence_is_serving(enum evidence evidence)
 
 uint64_t failover_stable_ms(const struct failover_settings *settings, uint32_t flaps)
 {
-    return (uint64_t)settings->stable_ms << MIN(flaps, 8U);
+    uint64_t most_ms = MAX(settings->stable_ms, settings->failure_threshold_ms);
+    return MIN((uint64_t)settings->stable_ms << MIN(flaps, 8U), most_ms);
 }
 
 bool failover_move_allowed(enum unit_state from, enum unit_state to)

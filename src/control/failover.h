@@ -66,6 +66,7 @@ struct witness {
     bool was_serving;  // this same process (pid) was reported serving before
     enum observed_unit_state state;
     bool probe_answered;     // at least once, in this controller's life
+    bool neighbour_answers;  // another unit of the same node answers: the way there is good
     uint32_t probe_failures; // in a row
     bool probes_blind;       // every probe fails while agents say serving: it is our own network
 };
@@ -111,7 +112,8 @@ struct failover_unit {
     bool node_forgotten;     // its node is away for longer than node_forget_ms
 };
 
-// How long a unit must serve before step 5 believes it.
+// How long a unit must serve before step 5 believes it: doubled with each flap, up to the failure
+// threshold.
 uint64_t failover_stable_ms(const struct failover_settings *settings, uint32_t flaps);
 // Is the move in the table above?
 bool failover_move_allowed(enum unit_state from, enum unit_state to);

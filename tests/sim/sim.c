@@ -9,8 +9,8 @@
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t seeds = argc > 2 ? strtoull(argv[2], NULL, 10) : 200;
-    uint64_t steps = argc > 3 ? strtoull(argv[3], NULL, 10) : 3000;
+    uint64_t seeds = argc > 2 ? strtoull(argv[2], NULL, 10) : 40;
+    uint64_t steps = argc > 3 ? strtoull(argv[3], NULL, 10) : 2000;
     uint64_t crashes = 0, losses = 0, restarts = 0, failures = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct world *world = world_new(seed);

@@ -555,9 +555,9 @@ void world_settle(struct world *world)
         node->agent_until_ms = MIN(node->agent_until_ms, now_of(world));
         node->down_until_ms = MIN(node->down_until_ms, now_of(world));
     }
-    uint64_t end_ms = now_of(world) + 1500000;
+    uint64_t end_ms = now_of(world) + 300000;
     while (now_of(world) < end_ms && world->failure[0] == '\0') {
-        clock_fake_advance(&world->clock, 100);
+        clock_fake_advance(&world->clock, 200);
         turn(world);
         world_check(world);
     }
