@@ -66,6 +66,10 @@ static void report_running(const struct agent *agent, const struct agent_unit *u
     if (told == NULL) {
         return;
     }
+    if (told->state == PROXY_STARTING && unit->snapshot_error[0] != '\0') {
+        report->state = OBSERVED_UNIT_FAILED;
+        report->error = unit->snapshot_error;
+    }
     report->snapshot_version = told->version;
     report->connections = told->connections;
     report->requests = told->requests;

@@ -105,17 +105,25 @@ static void unit_told(void *owner, struct unit_control_answer *answer, struct ar
     struct agent_unit *unit = owner;
     unit->silent_ms = 0;
     if (answer->has_state) {
-        if (answer->unit_id == unit->actual.id) {
+        // One whose first snapshot did not compile does not know who it is yet.
+        if (answer->unit_id == unit->actual.id || answer->unit_id == 0) {
             unit_state_told(unit, answer, arena);
         }
     } else if (answer->status == UNIT_CONTROL_OK) {
         unit->snapshot_error[0] = '\0';
     } else {
+        char before[sizeof(unit->snapshot_error)];
+        memcpy(before, unit->snapshot_error, sizeof(before));
         snprintf(unit->snapshot_error, sizeof(unit->snapshot_error), "%s%s%s", answer->field,
                  answer->field[0] != '\0' ? ": " : "", answer->error);
-        unit->push_failed = answer->status == UNIT_CONTROL_FAILED;
-        log_warning("unit %" PRIu64 ": did not take its snapshot: %s", unit->actual.id,
-                    unit->snapshot_error);
+        // A unit that serves goes on with the snapshot it has; one that does not may have met
+        // something that passes (a port still taken by its predecessor), so it gets it again.
+        unit->push_failed = answer->status == UNIT_CONTROL_FAILED || unit->told == NULL ||
+                            unit->told->state == PROXY_STARTING;
+        if (strcmp(unit->snapshot_error, before) != 0) {
+            log_warning("unit %" PRIu64 ": did not take its snapshot: %s", unit->actual.id,
+                        unit->snapshot_error);
+        }
     }
     agent_report_soon(unit->agent);
 }

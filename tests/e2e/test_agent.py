@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -534,8 +535,8 @@ class TestProcesses:
     def plain(self, run, make_node):
         node = make_node(runtime="process", user="nobody")
         node.add_network(1, free_subnet("10.202"))
-        node.add_unit(1)
-        node.add_unit(2)
+        node.add_unit(1, port=8080)
+        node.add_unit(2, port=8080)
         node.apply()
         node.start()
         node.wait_unit(1)
@@ -565,3 +566,16 @@ class TestProcesses:
         plain.apply()
         plain.wait_settled()
         assert start_time(pids[2]) is None
+
+    def test_a_port_that_is_not_to_be_had_is_told_and_tried_again(self, plain):
+        blocker = socket.create_server((plain.units[1]["front"].rsplit(".", 1)[0] + ".13", 8080))
+        plain.add_unit(3, port=8080)
+        plain.add_unit(4, port=80)
+        plain.apply()
+        taken = plain.wait_unit(3, "failed")
+        assert "cannot listen" in taken["error"], taken
+        forbidden = plain.wait_unit(4, "failed")
+        assert "Permission denied" in forbidden["error"], forbidden
+        blocker.close()
+        plain.wait_unit(3, "serving", error="", snapshot_error="")
+        plain.wait_unit(1)
