@@ -35,10 +35,10 @@ static bool parse_workers(const char *text, unsigned *ret_workers)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"snapshot", required_argument, NULL, 's'}, {"control", required_argument, NULL, 'c'},
-        {"workers", required_argument, NULL, 'w'},  {"no-seccomp", no_argument, NULL, 'n'},
+        {"snapshot", required_argument, NULL, 's'},  {"control", required_argument, NULL, 'c'},
+        {"workers", required_argument, NULL, 'w'},   {"no-seccomp", no_argument, NULL, 'n'},
         {"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},        {0},
+        {"version", no_argument, NULL, 'v'},         {0},
     };
     struct proxy_options proxy = {.workers = 1, .sandbox = true};
 #ifdef __SANITIZE_ADDRESS__

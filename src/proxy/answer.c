@@ -36,8 +36,8 @@ static enum request_state send_answer(struct request *request, unsigned status, 
     struct worker *worker = request->worker;
     char bytes[1024];
     struct writer writer;
-    request->keep_alive = request->keep_alive && request->body.ended && !worker->draining &&
-                          !request->client->ended;
+    request->keep_alive =
+        request->keep_alive && request->body.ended && !worker->draining && !request->client->ended;
     writer_init(&writer, bytes, sizeof(bytes));
     http1_write_response_start(&writer, status, http1_status_reason(status));
     http1_write_field(&writer, STR("Content-Type"), type);

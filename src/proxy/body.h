@@ -7,10 +7,10 @@
 #include "event/stream.h"
 
 struct body {
-    uint8_t in;  // enum http1_body of what arrives
-    uint8_t out; // and of what is sent
-    bool ended;  // all of it was passed on
-    uint64_t left; // of HTTP1_BODY_LENGTH
+    uint8_t in;      // enum http1_body of what arrives
+    uint8_t out;     // and of what is sent
+    bool ended;      // all of it was passed on
+    uint64_t left;   // of HTTP1_BODY_LENGTH
     uint64_t passed; // payload bytes
     struct http1_chunks chunks;
     struct buf *trailers; // room for them, once there are any
@@ -24,8 +24,7 @@ enum body_step {
     BODY_NO_MEMORY,
 };
 
-void body_init(struct body *body, enum http1_body in, uint64_t content_length,
-               enum http1_body out);
+void body_init(struct body *body, enum http1_body in, uint64_t content_length, enum http1_body out);
 void body_free(struct body *body);
 // Takes bytes off the front of *input (a list of buffers) and queues them to be sent.
 enum body_step body_move(struct body *body, struct buf **input, struct stream *to);

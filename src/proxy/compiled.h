@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A snapshot compiled for serving: listeners point to their groups, targets to what is known of them.
-// Immutable; shared by all threads and freed by the last that lets it go.
+// A snapshot compiled for serving: listeners point to their groups, targets to what is known of
+// them. Immutable; shared by all threads and freed by the last that lets it go.
 #pragma once
 
 #include <stdatomic.h>
@@ -31,9 +31,10 @@ struct compiled_listener {
     enum protocol protocol;
     struct addr at;
     struct timeouts timeouts;
-    uint32_t group; // index
-    struct str host;      // "10.90.0.16:8080": stands in for the Host that HTTP/1.0 may leave out
-    struct str forwarded; // the fields that are the same for every request: X-Forwarded-Proto, -Port
+    uint32_t group;  // index
+    struct str host; // "10.90.0.16:8080": stands in for the Host that HTTP/1.0 may leave out
+    struct str
+        forwarded; // the fields that are the same for every request: X-Forwarded-Proto, -Port
 };
 
 struct compiled {

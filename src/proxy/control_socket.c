@@ -131,8 +131,7 @@ static void obey(struct peer *peer, struct str line)
         case UNIT_COMMAND_DRAIN:
             send_answer(peer, &(struct unit_control_answer){.status = UNIT_CONTROL_OK,
                                                             .version = version_of(proxy)});
-            proxy_drain(proxy,
-                        request->deadline_ms > 0 ? request->deadline_ms : DRAIN_DEFAULT_MS);
+            proxy_drain(proxy, request->deadline_ms > 0 ? request->deadline_ms : DRAIN_DEFAULT_MS);
             break;
         }
     }

@@ -5,48 +5,48 @@
 
 #include <stdint.h>
 
-#define PROXY_COUNTERS(COUNTER)                                                                    \
-    COUNTER(connections_accepted, "client connections accepted")                                   \
-    COUNTER(connections_refused, "client connections closed at once: memory was out")              \
-    COUNTER(connections_broken, "client connections that failed while open")                       \
-    COUNTER(acceptor_paused, "times that accepting paused because descriptors were out")           \
-    COUNTER(requests, "requests whose head was read whole and well-formed")                        \
-    COUNTER(requests_refused, "requests that were refused because of their form")                  \
-    COUNTER(requests_aborted, "requests whose client went away before the end of the answer")      \
-    COUNTER(answers_1xx, "interim answers passed on")                                              \
-    COUNTER(answers_2xx, "answers of targets, by status")                                          \
-    COUNTER(answers_3xx, "")                                                                       \
-    COUNTER(answers_4xx, "")                                                                       \
-    COUNTER(answers_5xx, "")                                                                       \
-    COUNTER(own_400, "answers of the unit itself, by status")                                      \
-    COUNTER(own_408, "")                                                                           \
-    COUNTER(own_413, "")                                                                           \
-    COUNTER(own_414, "")                                                                           \
-    COUNTER(own_431, "")                                                                           \
-    COUNTER(own_502, "")                                                                           \
-    COUNTER(own_503, "")                                                                           \
-    COUNTER(own_504, "")                                                                           \
-    COUNTER(own_other, "")                                                                         \
-    COUNTER(answers_broken, "answers that a target began and did not end")                         \
-    COUNTER(connects, "connections to targets begun")                                              \
-    COUNTER(connect_failures, "of these, failed")                                                  \
-    COUNTER(reuses, "requests sent on a connection that had served before")                        \
-    COUNTER(retries_connect, "requests passed to the next target: nothing was sent")               \
-    COUNTER(retries_race, "requests sent again: an idle connection closed under them")             \
-    COUNTER(fail_open, "choices made while no target of the group was healthy")                    \
-    COUNTER(no_target, "requests for which the group had no target at all")                        \
-    COUNTER(tcp_sessions, "connections relayed by TCP listeners")                                  \
-    COUNTER(tunnels, "requests that became a tunnel (101)")                                        \
-    COUNTER(bytes_from_clients, "bytes received")                                                  \
-    COUNTER(bytes_to_clients, "bytes queued to be sent")                                           \
-    COUNTER(timeout_client_header, "time-outs, by name")                                           \
-    COUNTER(timeout_client_idle, "")                                                               \
-    COUNTER(timeout_client_body, "")                                                               \
-    COUNTER(timeout_connect, "")                                                                   \
-    COUNTER(timeout_target_response, "")                                                           \
-    COUNTER(timeout_target_body, "")                                                               \
-    COUNTER(timeout_tunnel_idle, "")                                                               \
-    COUNTER(timeout_send, "")                                                                      \
+#define PROXY_COUNTERS(COUNTER)                                                               \
+    COUNTER(connections_accepted, "client connections accepted")                              \
+    COUNTER(connections_refused, "client connections closed at once: memory was out")         \
+    COUNTER(connections_broken, "client connections that failed while open")                  \
+    COUNTER(acceptor_paused, "times that accepting paused because descriptors were out")      \
+    COUNTER(requests, "requests whose head was read whole and well-formed")                   \
+    COUNTER(requests_refused, "requests that were refused because of their form")             \
+    COUNTER(requests_aborted, "requests whose client went away before the end of the answer") \
+    COUNTER(answers_1xx, "interim answers passed on")                                         \
+    COUNTER(answers_2xx, "answers of targets, by status")                                     \
+    COUNTER(answers_3xx, "")                                                                  \
+    COUNTER(answers_4xx, "")                                                                  \
+    COUNTER(answers_5xx, "")                                                                  \
+    COUNTER(own_400, "answers of the unit itself, by status")                                 \
+    COUNTER(own_408, "")                                                                      \
+    COUNTER(own_413, "")                                                                      \
+    COUNTER(own_414, "")                                                                      \
+    COUNTER(own_431, "")                                                                      \
+    COUNTER(own_502, "")                                                                      \
+    COUNTER(own_503, "")                                                                      \
+    COUNTER(own_504, "")                                                                      \
+    COUNTER(own_other, "")                                                                    \
+    COUNTER(answers_broken, "answers that a target began and did not end")                    \
+    COUNTER(connects, "connections to targets begun")                                         \
+    COUNTER(connect_failures, "of these, failed")                                             \
+    COUNTER(reuses, "requests sent on a connection that had served before")                   \
+    COUNTER(retries_connect, "requests passed to the next target: nothing was sent")          \
+    COUNTER(retries_race, "requests sent again: an idle connection closed under them")        \
+    COUNTER(fail_open, "choices made while no target of the group was healthy")               \
+    COUNTER(no_target, "requests for which the group had no target at all")                   \
+    COUNTER(tcp_sessions, "connections relayed by TCP listeners")                             \
+    COUNTER(tunnels, "requests that became a tunnel (101)")                                   \
+    COUNTER(bytes_from_clients, "bytes received")                                             \
+    COUNTER(bytes_to_clients, "bytes queued to be sent")                                      \
+    COUNTER(timeout_client_header, "time-outs, by name")                                      \
+    COUNTER(timeout_client_idle, "")                                                          \
+    COUNTER(timeout_client_body, "")                                                          \
+    COUNTER(timeout_connect, "")                                                              \
+    COUNTER(timeout_target_response, "")                                                      \
+    COUNTER(timeout_target_body, "")                                                          \
+    COUNTER(timeout_tunnel_idle, "")                                                          \
+    COUNTER(timeout_send, "")                                                                 \
     COUNTER(snapshots_taken, "snapshots this worker began to serve")
 
 #define PROXY_COUNTER_ID_(name, text) COUNTER_##name,

@@ -88,8 +88,7 @@ void client_accept(struct worker_listener *listener, int fd, const struct addr *
     list_append(&worker->clients, &client->link);
     listener->clients++;
     char text[ADDR_TEXT_LEN];
-    client->address_len =
-        (uint8_t)MIN(strlen(addr_format_ip(peer, text)), (size_t)CLIENT_TEXT_LEN);
+    client->address_len = (uint8_t)MIN(strlen(addr_format_ip(peer, text)), (size_t)CLIENT_TEXT_LEN);
     memcpy(client->address, text, client->address_len);
     if (!listener->is_status) {
         atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed);

@@ -7,8 +7,8 @@
 //                        ▼                            ▼
 //                      closed ◀──── end, late ──── lingering (FIN sent, input thrown away)
 //
-// An idle connection is this struct and no buffer. Pipelined requests wait in `input`, while reading
-// pauses; they are answered one at a time, in order.
+// An idle connection is this struct and no buffer. Pipelined requests wait in `input`, while
+// reading pauses; they are answered one at a time, in order.
 #pragma once
 
 #include "event/stream.h"

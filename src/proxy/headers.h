@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Heads as they go on: built anew from what was parsed, never copied raw. Pure.
 //
-// To a target: the request's start and Host; its end-to-end fields; X-Forwarded-For with the client's
-// address appended to what came (RFC 7239 names the practice); X-Forwarded-Proto and -Port as the
-// listener knows them, whatever the client claimed; X-Request-Id; the framing.
-// To a client: the end-to-end fields; Date when the target sent none (RFC 9110 §6.6.1);
-// X-Request-Id; the framing; what this connection will do.
+// To a target: the request's start and Host; its end-to-end fields; X-Forwarded-For with the
+// client's address appended to what came (RFC 7239 names the practice); X-Forwarded-Proto and -Port
+// as the listener knows them, whatever the client claimed; X-Request-Id; the framing. To a client:
+// the end-to-end fields; Date when the target sent none (RFC 9110 §6.6.1); X-Request-Id; the
+// framing; what this connection will do.
 #pragma once
 
 #include "codec/http1.h"
@@ -13,9 +13,9 @@
 enum { REQUEST_ID_LEN = 32 };
 
 struct headers_request {
-    struct str host;       // for HTTP/1.0 without one
-    struct str client;     // its IP address
-    struct str forwarded;  // "X-Forwarded-Proto: …\r\nX-Forwarded-Port: …\r\n"
+    struct str host;      // for HTTP/1.0 without one
+    struct str client;    // its IP address
+    struct str forwarded; // "X-Forwarded-Proto: …\r\nX-Forwarded-Port: …\r\n"
     struct str request_id;
     bool upgrade; // pass the offer on
 };
@@ -26,7 +26,7 @@ struct headers_response {
     struct str date; // "Date: …\r\n"
     struct str request_id;
     enum http1_body framing;
-    bool closes;        // this is the last answer on the connection
+    bool closes;          // this is the last answer on the connection
     bool says_keep_alive; // the client is HTTP/1.0 and must be told
 };
 void headers_write_response(struct writer *writer, const struct http1_head *head,

@@ -4,7 +4,8 @@
 #include "base/log.h"
 #include "health/checker.h"
 
-// First checks of one group begin so far apart, so that many targets are not all asked in one moment.
+// First checks of one group begin so far apart, so that many targets are not all asked in one
+// moment.
 enum { FIRST_CHECK_SPACING_MS = 1 };
 
 struct health_entry {
@@ -37,9 +38,9 @@ static void judge(struct health_entry *entry, struct health_result result)
         char address[ADDR_TEXT_LEN], reason[HEALTH_REASON_TEXT_LEN];
         log_info("target %s of group %llu: %s, was %s%s%s",
                  addr_format(&entry->target->address, address),
-                 (unsigned long long)entry->target->group_id,
-                 verdict_names[entry->verdict.verdict], verdict_names[before],
-                 result.reason != HEALTH_NONE ? ": " : "", health_reason_format(result, reason));
+                 (unsigned long long)entry->target->group_id, verdict_names[entry->verdict.verdict],
+                 verdict_names[before], result.reason != HEALTH_NONE ? ": " : "",
+                 health_reason_format(result, reason));
     }
     publish(entry); // the reason may have changed
 }
@@ -192,6 +193,7 @@ static void *health_main(void *argument)
 {
     struct health_thread *health = argument;
     pthread_setname_np(pthread_self(), "health");
+    sem_post(&health->started);
     loop_run(health->loop);
     return NULL;
 }
@@ -207,8 +209,11 @@ int health_thread_start(struct health_thread *health, uint64_t seed)
     }
     error = mailbox_open(&health->mailbox, health->loop);
     if (error == 0) {
+        sem_init(&health->started, 0, 0);
         error = -pthread_create(&health->thread, NULL, health_main, health);
-        if (error < 0) {
+        if (error == 0) {
+            sem_wait(&health->started);
+        } else {
             mailbox_close(&health->mailbox);
         }
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -14,7 +15,7 @@
 
 struct health_thread {
     struct loop *loop;
-    struct mailbox mailbox;   // letters of workers (target_state.letter), and snapshots
+    struct mailbox mailbox;    // letters of workers (target_state.letter), and snapshots
     atomic_uint verdict_epoch; // raised after every change of a verdict
     // Called on this thread after verdicts changed.
     void (*changed)(struct health_thread *health);
@@ -26,6 +27,7 @@ struct health_thread {
     struct random_state random;
     uint64_t round; // of taking a snapshot: entries not seen in the last one go
     pthread_t thread;
+    sem_t started; // its first system calls are behind it: the sandbox may close
 };
 
 int health_thread_start(struct health_thread *health, uint64_t seed);

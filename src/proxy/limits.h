@@ -18,12 +18,14 @@ enum {
     BACKEND_IDLE_MAX = 512,
     BACKEND_IDLE_MS = 55 * 1000,
     // After the last answer, what a client still sends is read and thrown away so that the kernel
-    // does not reset the connection under the answer (RFC 9112 §9.6); no longer and no more than this.
+    // does not reset the connection under the answer (RFC 9112 §9.6); no longer and no more than
+    // this.
     LINGER_MS = 2000,
     LINGER_BYTES = 1024 * 1024,
     // Trailers of one message.
     TRAILERS_BYTES = 8 * 1024,
-    // A target's payload up to this size is copied behind the head, so that both leave as one piece.
+    // A target's payload up to this size is copied behind the head, so that both leave as one
+    // piece.
     COPY_BYTES = 2048,
     // Room for a head built anew that is kept until its answer begins; a longer one is allocated.
     HEAD_ROOM = 2048,

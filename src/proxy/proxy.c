@@ -233,8 +233,8 @@ static int describe_targets(const struct compiled *compiled, struct arena *arena
 
 int proxy_describe(struct proxy *proxy, struct arena *arena, struct unit_control_answer *ret_answer)
 {
-    struct unit_control_answer answer = {.has_state = true, .state = proxy->state, .error = "",
-                                         .field = ""};
+    struct unit_control_answer answer = {
+        .has_state = true, .state = proxy->state, .error = "", .field = ""};
     if (proxy->current != NULL) {
         answer.version = proxy->current->snapshot->version;
         answer.unit_id = proxy->current->snapshot->unit_id;

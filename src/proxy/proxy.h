@@ -5,9 +5,9 @@
 //   starting ──first snapshot served──▶ serving ──drain or SIGTERM──▶ draining ──▶ exit 0
 //      └──────────────────────────────────────────────────────────────▶ idle, or the deadline
 //
-// A snapshot is compiled and its new ports are bound here; only when all of that has succeeded is it
-// handed to the workers, and it counts as live when the last of them serves it. Otherwise nothing
-// has changed and the error says why.
+// A snapshot is compiled and its new ports are bound here; only when all of that has succeeded is
+// it handed to the workers, and it counts as live when the last of them serves it. Otherwise
+// nothing has changed and the error says why.
 #pragma once
 
 #include "event/child.h"
@@ -65,4 +65,5 @@ static inline bool proxy_is_applying(const struct proxy *proxy)
 }
 void proxy_drain(struct proxy *proxy, uint64_t deadline_ms);
 // Its state, verdicts and counters. What it points to is in the arena. -ENOMEM.
-int proxy_describe(struct proxy *proxy, struct arena *arena, struct unit_control_answer *ret_answer);
+int proxy_describe(struct proxy *proxy, struct arena *arena,
+                   struct unit_control_answer *ret_answer);

@@ -50,8 +50,8 @@ struct request {
     uint32_t target;
     uint32_t tried[ATTEMPTS_MAX];
 
-    struct body body;   // of the request
-    struct body answer; // of the answer
+    struct body body;       // of the request
+    struct body answer;     // of the answer
     bool answer_keep_alive; // the target's connection can be used again
 
     // The answer of the unit itself, when there has to be one.

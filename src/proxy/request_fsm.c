@@ -2,20 +2,23 @@
 // The course of a request. Each state has a step, which does what can be done now and returns the
 // state to go on with, or REQUEST_PAUSE to wait for the next event; run() does nothing but that.
 //
-//     HEAD ──head whole──▶ CHOOSE ──new connection──▶ CONNECT ──open──▶ SEND ──▶ AWAIT ──head──▶ RELAY
-//      │                    │ ▲ └───────── idle one ──────────────────────▲ │      │  │            │
-//      │ refused            │ └──failed: next target──────┘                 │      │  │ 101        │
-//      │                    │ └──closed under us: once more ────────────────┼──────┘  ▼            │
-//      ▼          no target ▼                                               │       TUNNEL         │
-//    ANSWER ◀───────────────┴────────────── late, broken, refused ──────────┘         │  answer whole│
-//      └──────────▶ FINISH ──▶ GONE ◀────────────────────────────────────────────────┴──────────────┘
+//     HEAD ──head whole──▶ CHOOSE ──new connection──▶ CONNECT ──open──▶ SEND ──▶ AWAIT ──head──▶
+//     RELAY
+//      │                    │ ▲ └───────── idle one ──────────────────────▲ │      │  │ │ │ refused
+//      │ └──failed: next target──────┘                 │      │  │ 101        │ │ │ └──closed under
+//      us: once more ────────────────┼──────┘  ▼            │ ▼          no target ▼ │       TUNNEL
+//      │
+//    ANSWER ◀───────────────┴────────────── late, broken, refused ──────────┘         │  answer
+//    whole│
+//      └──────────▶ FINISH ──▶ GONE
+//      ◀────────────────────────────────────────────────┴──────────────┘
 //
 // The request's body flows from SEND on, beside whatever the answer does. Once the answer's head is
 // queued to the client nothing can be said any more: what breaks then breaks the connection.
 // The connection of a TCP listener begins in CHOOSE and goes by CONNECT and SEND to TUNNEL.
 //
-// Memory: a request is the client's (client->request) and freed by run() when it is GONE; so an event
-// is the last thing its caller does with it.
+// Memory: a request is the client's (client->request) and freed by run() when it is GONE; so an
+// event is the last thing its caller does with it.
 #include <assert.h>
 
 #include "proxy/request.h"
@@ -463,8 +466,7 @@ void request_backend_late(struct request *request, enum deadline_kind kind)
         go_on_with(request, request_refuse(request, 504, "target_body"));
         break;
     case DEADLINE_SEND:
-        if (!deadline_progressed(worker->loop, &backend->deadline,
-                                 stream_queued(&backend->stream),
+        if (!deadline_progressed(worker->loop, &backend->deadline, stream_queued(&backend->stream),
                                  request_timeouts(request)->send_ms)) {
             COUNT(worker, timeout_send);
             go_on_with(request, request_refuse(request, 504, "send"));

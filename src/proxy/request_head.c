@@ -57,8 +57,7 @@ static bool build_head(struct request *request, const struct http1_head *head, u
     struct client *client = request->client;
     size_t size = head_len + HEAD_ADDED;
     request->room_is_own = size > HEAD_ROOM;
-    request->room =
-        request->room_is_own ? malloc(size) : pool_take(&request->worker->room_pool);
+    request->room = request->room_is_own ? malloc(size) : pool_take(&request->worker->room_pool);
     if (request->room == NULL) {
         request->room_is_own = false;
         return false;

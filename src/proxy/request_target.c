@@ -6,8 +6,8 @@ enum request_state request_step_choose(struct request *request)
 {
     struct worker *worker = request->worker;
     struct view_group *group = &request->view->groups[request->listener->group];
-    int64_t chosen = view_choose(request->view, request->listener->group, request->tried,
-                                 request->tried_count);
+    int64_t chosen =
+        view_choose(request->view, request->listener->group, request->tried, request->tried_count);
     if (chosen < 0) {
         if (request->own_status == 0) {
             COUNT(worker, no_target);

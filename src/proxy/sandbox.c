@@ -14,6 +14,7 @@
 
 // All that a unit calls once its threads run. A call that is not here ends the process: there is no
 // honest reason for one. No thread, no process, no file is made from here on.
+// clang-format off
 static const int allowed[] = {
     // The loop: wait, wake another thread, read signals.
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(read),
@@ -30,8 +31,6 @@ static const int allowed[] = {
     // Locks of mailboxes and of malloc, the end of a thread.
     SCMP_SYS(futex), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-    // The first steps of a thread that was made just before and has not run yet.
-    SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
     // The time, where the kernel's page for it is not mapped.
     SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
     SCMP_SYS(getrandom), // glibc's own seeds
@@ -39,6 +38,7 @@ static const int allowed[] = {
     SCMP_SYS(writev), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill),
     SCMP_SYS(rt_sigaction),
 };
+// clang-format on
 
 void sandbox_prepare(unsigned threads)
 {
@@ -47,7 +47,8 @@ void sandbox_prepare(unsigned threads)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    // Otherwise malloc would look for the number of CPUs, in a file, when a second thread allocates.
+    // Otherwise malloc would look for the number of CPUs, in a file, when a second thread
+    // allocates.
     mallopt(M_ARENA_MAX, (int)threads);
     setenv("TZ", "UTC0", 1);
     tzset();
@@ -69,11 +70,6 @@ static int add_rules(scmp_filter_ctx filter)
     // The control socket's file stays behind: nothing is written, not even at the end.
     if (error == 0) {
         error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unlink), 0);
-    }
-    // A thread gives itself its name.
-    if (error == 0) {
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
     }
     // malloc reads /proc/sys/vm/overcommit_memory when it first gives memory of a thread's back; it
     // takes "no" for an answer.

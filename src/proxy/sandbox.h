@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-// Before any thread starts: so many descriptors as the hard limit allows, a bounded number of malloc
-// arenas, no file for the time zone.
+// Before any thread starts: so many descriptors as the hard limit allows, a bounded number of
+// malloc arenas, no file for the time zone.
 void sandbox_prepare(unsigned threads);
 // Negative errno when the kernel does not let us.
 int sandbox_enter(void);

@@ -48,7 +48,8 @@ struct target_state *target_registry_get(struct target_registry *registry, uint6
     target->pool_count = registry->worker_count;
     atomic_init(&target->refs, 2); // the registry's and the caller's
 
-    atomic_init(&target->verdict, verdict_pack(&(struct verdict_state){.verdict = VERDICT_INITIAL}));
+    atomic_init(&target->verdict,
+                verdict_pack(&(struct verdict_state){.verdict = VERDICT_INITIAL}));
     list_init(&target->letter.link);
     target->letter.deliver = health_thread_deliver_failures;
     target->next = *bucket;

@@ -214,6 +214,7 @@ static void *worker_main(void *argument)
     char name[16];
     snprintf(name, sizeof(name), "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
+    sem_post(&worker->started);
     loop_run(worker->loop);
     return NULL;
 }
@@ -246,8 +247,11 @@ int worker_start(struct worker *worker, unsigned index, unsigned worker_count,
         worker->loop = loop_free(worker->loop);
         return error;
     }
+    sem_init(&worker->started, 0, 0);
     error = -pthread_create(&worker->thread, NULL, worker_main, worker);
-    if (error < 0) {
+    if (error == 0) {
+        sem_wait(&worker->started);
+    } else {
         mailbox_close(&worker->mailbox);
         worker->loop = loop_free(worker->loop);
     }

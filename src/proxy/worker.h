@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker: one thread with its own loop, its own socket for every listener (SO_REUSEPORT), its own
 // connections, pools and counters. Nothing on the path of a request is shared or locked; what comes
-// from other threads comes as letters (a new snapshot, drain, stop), but for the verdicts, which are
-// read where they stand: target_state.verdict, behind one epoch for all of them.
+// from other threads comes as letters (a new snapshot, drain, stop), but for the verdicts, which
+// are read where they stand: target_state.verdict, behind one epoch for all of them.
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -51,6 +52,7 @@ struct worker {
     char date[48];
 
     pthread_t thread;
+    sem_t started; // its first system calls are behind it: the sandbox may close
     void (*idle)(struct worker *worker); // draining, and the last connection has gone
     void *owner;
 };
@@ -69,7 +71,8 @@ struct worker_snapshot {
     struct compiled *compiled; // a reference, taken by the worker
     int result;                // -ENOMEM: the worker serves what it had
     void (*taken)(struct worker_snapshot *change);
-    int fds[]; // one a listener of compiled: a socket for a new one, -1 for one that is open already
+    int fds[]; // one a listener of compiled: a socket for a new one, -1 for one that is open
+               // already
 };
 void worker_send_snapshot(struct worker *worker, struct worker_snapshot *change);
 
