@@ -105,7 +105,13 @@ void unit_log_last(const char *run_dir, uint64_t unit_id, char *buffer, size_t s
     }
     text[length] = '\0';
     const char *line = strrchr(text, '\n');
-    snprintf(buffer, size, "%s", line != NULL ? line + 1 : text);
+    line = line != NULL ? line + 1 : text;
+    // "<time> <level> weir-proxy: …"; what it said while all was well explains no end.
+    const char *level = strchr(line, ' ');
+    if (level != NULL && (strncmp(level, " info ", 6) == 0 || strncmp(level, " debug ", 7) == 0)) {
+        return;
+    }
+    snprintf(buffer, size, "%s", line);
     for (char *at = buffer; *at != '\0'; at++) {
         if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f) {
             *at = '?';

@@ -25,7 +25,7 @@ void unit_log_path(const char *run_dir, uint64_t unit_id, char buffer[static UNI
 int unit_log_open(const char *run_dir, uint64_t unit_id);
 // Cuts a log past 4 MiB, so that a unit cannot fill the machine's memory (/run) with it.
 void unit_log_cut(const char *run_dir, uint64_t unit_id);
-// The last line of the log, for a person; "" when there is none.
+// The last line of the log, for a person; "" when there is none or it tells of no trouble.
 void unit_log_last(const char *run_dir, uint64_t unit_id, char *buffer, size_t size);
 // How often the unit was started, kept across restarts of the agent (not of the machine).
 uint32_t unit_starts_read(const char *run_dir, uint64_t unit_id);

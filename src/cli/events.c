@@ -33,11 +33,13 @@ static void print_event(const json_t *event)
     cleanup(free_ptr) char *what = text_clean(json_text(event, "what"));
     cleanup(free_ptr) char *why = text_clean(json_text(event, "why"));
     uint64_t step = json_number(event, "step");
-    printf("%5llu  %.12s  ", (unsigned long long)json_number(event, "id"), time);
+    char number[16] = "", row[64];
     if (step > 0) {
-        printf("step %llu  ", (unsigned long long)step);
+        snprintf(number, sizeof(number), "step %u", (unsigned)MIN(step, UINT64_C(99)));
     }
-    print_colored(stdout, color, kind);
+    snprintf(row, sizeof(row), "%-22s", kind);
+    printf("%5llu  %.12s  %-6s  ", (unsigned long long)json_number(event, "id"), time, number);
+    print_colored(stdout, color, row);
     printf("  %s%s%s%s\n", what, why[0] != '\0' ? " (" : "", why, why[0] != '\0' ? ")" : "");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dns/server.h"
 
+#include "base/clock.h"
 #include "dns/answer.h"
 #include "event/acceptor.h"
 #include "event/dgram.h"
@@ -26,7 +27,7 @@ struct dns_server {
     struct list connections; // the longest idle first
     size_t connection_count;
     bool closing;
-    uint64_t rotation;
+    struct random_state random;
     struct dns_server_counters counters;
     uint8_t answer[2 + DNS_STREAM_MAX];
 };
@@ -46,7 +47,9 @@ struct connection {
 static size_t server_answer(struct dns_server *server, struct str question, bool stream,
                             uint8_t *room_at, size_t room)
 {
-    struct dns_transport transport = {.stream = stream, .rotation = server->rotation++};
+    // Not a counter: resolvers ask for A and AAAA in turn, and one that counts both would give
+    // every client the same of two addresses.
+    struct dns_transport transport = {.stream = stream, .rotation = random_next(&server->random)};
     size_t len = dns_answer(server->zone, question, transport, room_at, room);
     if (stream) {
         server->counters.questions_tcp++;
@@ -254,6 +257,7 @@ int dns_server_open(struct loop *loop, const struct addr *at, size_t count, stru
         return error_set(error, -ENOMEM, "out of memory");
     }
     server->loop = loop;
+    random_seed(&server->random, monotonic_ns());
     list_init(&server->connections);
     for (size_t i = 0; i < count; i++) {
         server->doors[i].server = server;

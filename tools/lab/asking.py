@@ -144,12 +144,15 @@ def main():
         address, _, port = sys.argv[3].rpartition(":")
         server = (address, int(port))
 
+    one_at_a_time = threading.Lock()
+
     def run(at):
         try:
             problem = one_request(url.hostname, url.port or 80, url.path or "/", server)
         except OSError as error:
             problem = str(error) or type(error).__name__
-        print(json.dumps([at, problem]), flush=True)
+        with one_at_a_time:
+            print(json.dumps([at, problem]), flush=True)
 
     # On a beat, each in a thread: one that waits holds no other back.
     beat = time.monotonic()

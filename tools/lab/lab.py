@@ -24,7 +24,7 @@ import time
 
 import targets
 from asking import Load, Name
-from show import clean, line, paint, step, table, title
+from show import clean, fit, line, paint, step, table, title
 from world import INSTANCE, PROGRAMS, ROOT, LabError, World, alive, command, wait_until
 
 NODE = "lab"
@@ -43,6 +43,7 @@ class Lab:
         self.socket = self.world.directory / "controller.sock"
         self.weir = [PROGRAMS / "weir", "--server", f"unix:{self.socket}"]
         self.name = None
+        self.last_address = ""
 
     # Starting
 
@@ -97,8 +98,7 @@ class Lab:
             "--failure-threshold-s", FAILURE_THRESHOLD_S)
         self.children["controller"] = child
         self.wait_for("the controller", lambda: self.ask("status", quiet=True) is not None, 10)
-        step("controller", f"API at {self.socket} and http://{self.listen}, "
-                           f"DNS at {self.dns[0]}:{self.dns[1]}")
+        step("controller", f"API at {self.socket}, DNS at {self.dns[0]}:{self.dns[1]}")
 
     def agent_argv(self):
         return [str(a) for a in (
@@ -125,8 +125,9 @@ class Lab:
             raise LabError(f"weir request {self.examples / file}: {done.stderr.strip()}")
         info = json.loads(done.stdout)["info"]
         shown = f"weir request {(self.examples / file).relative_to(ROOT)}"
-        where = f", network {info['subnet']}" if self.oci and info.get("subnet") else ""
-        step("request", f"{paint('bold', shown)} → {info['name']} (id {info['id']}){where}")
+        what = "project" if file.startswith("project") else "load balancer"
+        where = f", network {info['subnet']}" if self.oci and what == "project" else ""
+        step("request", f"{paint('bold', shown)} → {what} {info['name']}{where}")
         return info
 
     def start_targets(self, project):
@@ -220,7 +221,7 @@ class Lab:
     def show_requests(self, count=9):
         server = f"{self.dns[0]}:{self.dns[1]}"
         found = self.name.addresses()
-        title(f"{count} requests by name")
+        title("Nine requests by name" if count == 9 else f"{count} requests by name")
         line(f"  {self.name.host} → {', '.join(found) or 'no address'}, by Weir's DNS server "
              f"{server}")
         line()
@@ -229,6 +230,7 @@ class Lab:
         for number in range(1, count + 1):
             who, address, status, seconds = self.name.ask()
             tally[who] = tally.get(who, 0) + 1
+            self.last_address = address or self.last_address
             good = status == "200"
             rows.append([str(number), who if good else ("red", who or "no answer"),
                          f"unit {units.get(address, '?')} at {address}" if address else "",
@@ -238,7 +240,9 @@ class Lab:
         line("  " + ", ".join(f"{clean(who)}: {n}" for who, n in sorted(tally.items())))
 
     def pick_victim(self):
-        for unit in self.lb_status().get("units", []):
+        """The unit that answered last, with its process; else any that serves."""
+        units = self.lb_status().get("units", [])
+        for unit in sorted(units, key=lambda u: u["address"] != self.last_address):
             if unit["state"] == "serving":
                 path = self.world.directory / "run" / NODE / "units" / str(unit["id"]) / "pid"
                 try:
@@ -292,10 +296,10 @@ class Lab:
         kind = str(event.get("kind", ""))
         bad = any(word in kind for word in ("failed", "lost", "dead", "refused"))
         number = f"step {event['step']}" if event.get("step") else ""
-        why = f" ({clean(event['why'])})" if event.get("why") else ""
+        what, why = clean(event.get("what", "")), clean(event.get("why", ""))
+        head = f"  {stamp:>10}  {number:<6}  {clean(kind):<22}  "
         line(f"  {stamp:>10}  {paint('bold', f'{number:<6}')}  "
-             f"{paint('red' if bad else 'cyan', f'{clean(kind):<20}')}  "
-             f"{clean(event.get('what', ''))}{why}")
+             f"{paint('red' if bad else 'cyan', f'{clean(kind):<22}')}  {fit(what, why and f'({why})', len(head))}")
 
     def show_way_on(self):
         title("Look around")

@@ -2,6 +2,7 @@
 """How the lab talks: short lines with the time since its start, tables, colours on a terminal."""
 
 import os
+import shutil
 import sys
 import time
 
@@ -18,6 +19,14 @@ def paint(color, text):
 def clean(text):
     """What came from a server must not drive the terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def fit(text, more, taken):
+    """The text, and more where both fit on the line, of which so many columns are taken."""
+    room = max(shutil.get_terminal_size((100, 24)).columns - taken, 20)
+    if more and len(text) + len(more) + 1 <= room:
+        return f"{text} {more}"
+    return text if len(text) <= room else text[:room - 1] + "…"
 
 
 def line(text=""):
