@@ -495,7 +495,7 @@ struct world *world_new(uint64_t seed)
     world->faults_off_ms = UINT64_MAX;
     world->node_count = 1 + chance(world, WORLD_NODES_MAX - 1);
     for (size_t i = 0; i < world->node_count; i++) {
-        snprintf(world->nodes[i].name, sizeof(world->nodes[i].name), "n%zu", i);
+        snprintf(world->nodes[i].name, sizeof(world->nodes[i].name), "n%u", (unsigned)i);
         world->nodes[i].report_ms = START_MS + chance(world, 1000);
     }
     create_project(world);
