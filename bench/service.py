@@ -27,7 +27,7 @@ class Stage:
         self.run = run
         self.cluster = Cluster(run).start()
         self.project = self.cluster.succeed("create", "project", info={
-            "name": "bench", "subnet": free_subnet("10.201")})
+            "name": "bench", "subnet": free_subnet()})
         self.targets, addresses = self.cluster.join(self.project, targets)
         # The back ends are the C ones: Python's would be what is measured.
         self.places = [f"{address}:80" for address in addresses]

@@ -17,6 +17,7 @@
 #include "store/store.h"
 
 enum { EXIT_OPTION = 2, EXIT_DATABASE = 3, EXIT_ADDRESS = 4, VALUES_MAX = CONTROLLER_DNS_MAX };
+enum { FAILOVER_SETTING_MAX = 86400000 };
 
 struct values {
     const char *items[VALUES_MAX];
@@ -25,7 +26,7 @@ struct values {
 
 struct options {
     struct values listen, socket, database, dns, zone, front_subnet, project_pool,
-        failure_threshold_s, log_level;
+        failure_threshold_s, set, log_level;
     bool help, version;
 };
 
@@ -54,6 +55,8 @@ static const struct option_row {
      "where the subnet comes from of a project that names none"},
     {"failure-threshold-s", "N", offsetof(struct options, failure_threshold_s), 1, "60",
      "a unit that stays dead for so long is deleted for good, 1 to 86400"},
+    {"set", "NAME=NUMBER", offsetof(struct options, set), VALUES_MAX, NULL,
+     "another setting of the crash workflow, listed below; may be given several times"},
     {"log-level", "LEVEL", offsetof(struct options, log_level), 1, "info",
      "error, warning, info or debug"},
     {"help", NULL, offsetof(struct options, help), 1, NULL, "this text"},
@@ -73,7 +76,7 @@ static void print_help(void)
     }
     printf(
         "\nIt needs no privileges but for its ports and directories. SIGTERM ends it; units serve "
-        "on.\n\nThe crash workflow goes by these:\n");
+        "on.\n\nThe crash workflow goes by these (--set):\n");
     for (size_t i = 0; i < failover_setting_count; i++) {
         const struct failover_setting *setting = &failover_setting_table[i];
         printf("  %-27s %s (%u)\n", setting->name, setting->text, setting->number);
@@ -171,6 +174,31 @@ static bool zone_is_valid(const char *zone)
     return strlen(zone) <= 100 && dns_name_to_wire(STR("a"), str_of(zone), wire) > 3;
 }
 
+static int set_failover(const struct values *values, struct failover_settings *settings,
+                        struct error *error)
+{
+    for (size_t i = 0; i < values->count; i++) {
+        const char *given = values->items[i], *equals = strchr(given, '=');
+        const struct failover_setting *setting = NULL;
+        for (size_t j = 0; equals != NULL && j < failover_setting_count; j++) {
+            const char *name = failover_setting_table[j].name;
+            if (strlen(name) == (size_t)(equals - given) &&
+                strncmp(name, given, (size_t)(equals - given)) == 0) {
+                setting = &failover_setting_table[j];
+            }
+        }
+        uint64_t number;
+        if (setting == NULL || str_to_u64(str_of(equals + 1), FAILOVER_SETTING_MAX, &number) < 0 ||
+            number == 0) {
+            return error_set(error, -EINVAL,
+                             "--set: %s is not NAME=NUMBER of a setting; see --help", given);
+        }
+        uint32_t value = (uint32_t)number;
+        memcpy((char *)settings + setting->offset, &value, sizeof(value));
+    }
+    return 0;
+}
+
 static int read_options(const struct options *given, struct controller_options *options,
                         struct addr *dns, struct addr *listen, struct error *error)
 {
@@ -194,7 +222,8 @@ static int read_options(const struct options *given, struct controller_options *
     options->failover.failure_threshold_ms = (uint32_t)threshold_s * 1000;
     options->dns = dns;
     options->dns_count = given->dns.count;
-    int r = parse_addresses("dns", &given->dns, dns, error);
+    int r = set_failover(&given->set, &options->failover, error);
+    r = r < 0 ? r : parse_addresses("dns", &given->dns, dns, error);
     r = r < 0 ? r : parse_addresses("listen", &given->listen, listen, error);
     r = r < 0 ? r
               : parse_prefix("front-subnet", given->front_subnet.items[0], 28,

@@ -78,7 +78,7 @@ class Project:
 
     def __init__(self, cluster, name=None):
         self.cluster, self.name = cluster, name or unique("project")
-        self.subnet = free_subnet("10.201")
+        self.subnet = free_subnet()
         self.info = cluster.succeed("create", "project", user="tester",
                                     info={"name": self.name, "subnet": self.subnet})
         self.id = self.info["id"]

@@ -3,9 +3,11 @@
 other test and no installed Weir has. Programs are started and killed here as an operator would."""
 
 import http.client
+import ipaddress
 import json
 import os
 import random
+import re
 import signal
 import socket
 
@@ -36,15 +38,16 @@ def free_port():
     raise RuntimeError(f"no free port in {FIRST_PORT}-{LAST_PORT}")
 
 
-def free_subnet(base, last=254):
-    """A /24 out of base (two numbers) that no route of this machine touches."""
-    routes = command("ip", "route", "show", "table", "all", check=False)
+def free_subnet(first=150, last=199):
+    """A /24 out of 10.first.0.0 – 10.last.255.255 that no route of this machine overlaps."""
+    routes = [ipaddress.ip_network(route, strict=False) for route in
+              re.findall(r"^(?:\w+ )?(\d+\.[\d./]+)", command("ip", "-4", "route", check=False), re.M)]
     for _ in range(500):
-        subnet = f"{base}.{random.randint(1, last)}"
-        if f" {subnet}." not in f" {routes}" and (subnet, 0) not in _taken:
-            _taken.add((subnet, 0))
-            return f"{subnet}.0/24"
-    raise RuntimeError(f"no free subnet in {base}.0.0/16")
+        subnet = ipaddress.ip_network(f"10.{random.randint(first, last)}.{random.randint(1, 254)}.0/24")
+        if str(subnet) not in _taken and not any(subnet.overlaps(route) for route in routes):
+            _taken.add(str(subnet))
+            return str(subnet)
+    raise RuntimeError("no free subnet")
 
 
 class Answer:
@@ -62,7 +65,7 @@ class Answer:
 class Cluster:
     living = []  # those not stopped yet
 
-    def __init__(self, run, runtime="oci", failure_threshold_s=60, controller_options=(), user=None):
+    def __init__(self, run, runtime="oci", failure_threshold_s=60, user=None, **settings):
         self.run, self.runtime, self.user = run, runtime, user
         self.instance = run.instance()
         self.node = self.instance
@@ -73,10 +76,12 @@ class Cluster:
                 import pwd
                 os.chown(os.path.join(self.directory, part), pwd.getpwnam(user).pw_uid, -1)
         self.port, self.dns_port = free_port(), free_port()
-        self.front_subnet = free_subnet("10.91" if runtime == "oci" else "127.90")
+        self.front_subnet = free_subnet(110, 149) if runtime == "oci" else \
+            f"127.90.{random.randint(1, 254)}.0/24"
         self.database = os.path.join(self.directory, "db", "weir.db")
         self.failure_threshold_s = failure_threshold_s
-        self.controller_options = list(controller_options)
+        # Waits that are there for clients with a cached name, which tests don't have.
+        self.settings = {"leave_ms": 300, "drain_ms": 300, **settings}
         self.controller = self.agent = None
         self.targets = {}
         Cluster.living.append(self)
@@ -95,7 +100,8 @@ class Cluster:
         return [os.path.join(PROGRAMS, "weir-controller"), "--listen", f"127.0.0.1:{self.port}",
                 "--socket", self.socket_path, "--database", self.database,
                 "--dns", f"127.0.0.1:{self.dns_port}", "--front-subnet", self.front_subnet,
-                "--failure-threshold-s", str(self.failure_threshold_s), *self.controller_options]
+                "--failure-threshold-s", str(self.failure_threshold_s),
+                *(f"--set={name}={number}" for name, number in self.settings.items())]
 
     def agent_command(self):
         return [os.path.join(PROGRAMS, "weir-agent"), "--node", self.node,
