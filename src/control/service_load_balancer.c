@@ -187,6 +187,17 @@ static int put_load_balancer(struct change *change, const struct load_balancer *
     return service_store_object(&change->transaction, key, &load_balancer_schema, &stored);
 }
 
+// The field is kept for what comes; whoever sets it is told that nothing scales yet.
+static int say_auto_scaling(struct change *change, const struct load_balancer *balancer)
+{
+    return change_add_event(change, "auto_scaling_idle", "load_balancer", balancer->id,
+                            balancer->project_id, balancer->id,
+                            "this version keeps the setting but does not scale",
+                            "auto-scaling of \"%s\" is switched on and does not act yet: it stays "
+                            "at %u units",
+                            balancer->name, (unsigned)balancer->units);
+}
+
 int stage_new_load_balancer(struct change *change, const struct project *project,
                             struct load_balancer *balancer, const struct target_group *group,
                             const char *name_field)
@@ -229,6 +240,9 @@ int stage_new_load_balancer(struct change *change, const struct project *project
                              "load balancer \"%s\" of the project \"%s\"", balancer->name,
                              project->name);
     }
+    if (r == 0 && balancer->auto_scaling) {
+        r = say_auto_scaling(change, balancer);
+    }
     return r;
 }
 
@@ -251,6 +265,9 @@ int stage_load_balancer(struct change *change, const struct load_balancer *befor
         r = change_add_event(change, "load_balancer_updated", "load_balancer", balancer->id,
                              balancer->project_id, balancer->id, "requested",
                              "load balancer \"%s\" changed", balancer->name);
+    }
+    if (r == 0 && balancer->auto_scaling && !before->auto_scaling) {
+        r = say_auto_scaling(change, balancer);
     }
     return r;
 }
