@@ -394,7 +394,8 @@ int cluster_open(struct cluster *cluster, struct service *service, const struct 
     if (r == -ENOMEM) {
         error_set(error, r, "out of memory");
     }
-    // Who has units served once; what happened before this controller is not told as news.
+    // Who has units served once. DNS answers from the first question on as it did before; what
+    // happened before this controller is not told as news.
     TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
     {
         struct cluster_balancer *balancer =
@@ -402,6 +403,13 @@ int cluster_open(struct cluster *cluster, struct service *service, const struct 
         if (balancer != NULL) {
             balancer->served |= unit->unit.state != UNIT_STARTING;
         }
+    }
+    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
+    {
+        cluster_steer(cluster, balancer);
+        balancer->announced = balancer->steering;
+        balancer->told_state = balancer->state;
+        balancer->state_known = true;
     }
     cluster_events_open(cluster);
     cluster->opened = true;

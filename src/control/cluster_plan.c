@@ -572,6 +572,7 @@ static void tell_state(struct move *move)
         return;
     }
     bool silent = !balancer->state_known || balancer->state == LOAD_BALANCER_PROVISIONING ||
+                  balancer->state == LOAD_BALANCER_DELETING ||
                   (balancer->told_state == LOAD_BALANCER_PROVISIONING &&
                    balancer->state == LOAD_BALANCER_DEGRADED);
     balancer->state_known = true;

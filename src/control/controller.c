@@ -250,11 +250,6 @@ static int open_parts(struct controller *controller, const struct controller_opt
     if (r == 0) {
         r = hosts_new(controller->loop, &controller->cluster, &controller->hosts, error);
     }
-    // What was in DNS before this start is in it again before the first question is answered.
-    TABLE_FOREACH(&controller->cluster.balancers, struct cluster_balancer, balancer)
-    {
-        cluster_steer(&controller->cluster, balancer);
-    }
     return r < 0 ? r : open_dns(controller, options, error);
 }
 
