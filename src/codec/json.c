@@ -59,7 +59,8 @@ int json_doc_parse(struct str text, size_t max_bytes, json_t **ret_json, struct 
     // jansson seeds its hash by itself, so keys cannot be chosen to collide.
     json_t *json = json_loadb(text.len > 0 ? text.at : "", text.len, JSON_REJECT_DUPLICATES, &at);
     if (json == NULL) {
-        if (json_error_code(&at) == json_error_out_of_memory) {
+        // Most of its allocations fail without a word.
+        if (json_error_code(&at) == json_error_out_of_memory || at.text[0] == '\0') {
             return error_set(error, -ENOMEM, "out of memory");
         }
         return error_set_field(error, -EINVAL, "json_invalid", NULL, "line %d, column %d: %s",

@@ -100,7 +100,8 @@ static int gather_info(const json_t *json, struct request *request, struct error
     }
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)json, name, value) {
+    json_object_foreach((json_t *)json, name, value)
+    {
         if (is_envelope_field(name)) {
             continue;
         }
