@@ -172,6 +172,8 @@ static void change_taken_here(struct letter *letter)
              snapshot->listener_count, snapshot->target_group_count);
     if (proxy->applied != NULL) {
         proxy->applied(proxy, proxy->worker_failed ? -ENOMEM : 0);
+    } else if (proxy->control != NULL) {
+        control_socket_applied(proxy->control, 0); // who asked meanwhile is waiting
     }
     control_socket_notify(proxy->control);
 }
