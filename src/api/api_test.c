@@ -379,6 +379,7 @@ static const struct {
     {INFO("\"traffic_type\":\"tcp\""), "missing_field", "info.port"},
     {INFO("\"port\":0"), "out_of_range", "info.port"},
     {INFO("\"port\":65536"), "out_of_range", "info.port"},
+    {INFO("\"port\":1000000000000000000000000"), "json_invalid", "info.port"},
     {INFO("\"port\":80.5"), "wrong_type", "info.port"},
     {INFO("\"port\":\"80\""), "wrong_type", "info.port"},
     {INFO("\"port\":9901"), "port_in_use", "info.port"},

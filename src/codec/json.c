@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct depth {
@@ -43,6 +44,45 @@ static bool is_too_deep(struct str text, struct depth *ret_depth)
     return false;
 }
 
+// Appends the path of the first number that no integer of ours can hold: "info.port", "list[2]".
+static bool find_huge_number(const json_t *json, char *path, size_t size, size_t len)
+{
+    const char *key;
+    json_t *value;
+    size_t index;
+    if (json_is_real(json)) {
+        double number = json_real_value(json);
+        return number >= 0x1p63 || number < -0x1p63;
+    }
+    json_object_foreach((json_t *)json, key, value)
+    {
+        int more = snprintf(path + len, size - len, "%s%.48s", len > 0 ? "." : "", key);
+        if (find_huge_number(value, path, size, MIN(len + (size_t)more, size - 1))) {
+            return true;
+        }
+    }
+    json_array_foreach(json, index, value)
+    {
+        int more = snprintf(path + len, size - len, "[%zu]", index);
+        if (find_huge_number(value, path, size, MIN(len + (size_t)more, size - 1))) {
+            return true;
+        }
+    }
+    path[len] = '\0';
+    return false;
+}
+
+// jansson stops at an integer past 64 bits with a position only; the field helps a person more.
+static int refuse_huge_number(struct str text, const json_error_t *at, struct error *error)
+{
+    char path[64] = "";
+    json_t *json = json_loadb(text.at, text.len, JSON_DECODE_INT_AS_REAL, NULL);
+    bool found = json != NULL && find_huge_number(json, path, sizeof(path), 0);
+    json_decref(json);
+    return error_set_field(error, -EINVAL, "json_invalid", path, "line %d, column %d: %s", at->line,
+                           at->column, found ? "the number is too large" : at->text);
+}
+
 int json_doc_parse(struct str text, size_t max_bytes, json_t **ret_json, struct error *error)
 {
     if (text.len > max_bytes) {
@@ -62,6 +102,9 @@ int json_doc_parse(struct str text, size_t max_bytes, json_t **ret_json, struct 
         // Most of its allocations fail without a word.
         if (json_error_code(&at) == json_error_out_of_memory || at.text[0] == '\0') {
             return error_set(error, -ENOMEM, "out of memory");
+        }
+        if (json_error_code(&at) == json_error_numeric_overflow) {
+            return refuse_huge_number(text, &at, error);
         }
         return error_set_field(error, -EINVAL, "json_invalid", NULL, "line %d, column %d: %s",
                                at.line, at.column, at.text);
