@@ -147,6 +147,8 @@ struct cluster {
     size_t event_count;
     uint64_t event_flush_ms; // 0: none waits
     uint64_t events_dropped;
+    bool deciding;                       // events are of a decision that is not recorded yet,
+    size_t decided_from;                 // from this one on
     uint64_t event_oldest, event_newest; // ids in the store; 0: none
 };
 
@@ -207,6 +209,8 @@ void cluster_drop_unit(struct cluster *cluster, struct cluster_unit *unit);
 void cluster_update_document(struct cluster *cluster, struct cluster_node *node);
 // cluster_events.c
 void cluster_event(struct cluster *cluster, const struct event *event);
+void cluster_events_decide(struct cluster *cluster);
+void cluster_events_decided(struct cluster *cluster, bool recorded);
 // Adds what waits to a transaction; cluster_events_written once it is committed.
 int cluster_events_gather(struct cluster *cluster, struct store_transaction *transaction,
                           size_t *ret_count);

@@ -19,6 +19,12 @@ void cluster_log(struct cluster *cluster, bool is_error, const char *format, ...
     }
 }
 
+static void log_event(struct cluster *cluster, const struct event *event)
+{
+    cluster_log(cluster, false, "%s: %s%s%s", event->kind, event->what,
+                event->why[0] != '\0' ? ": " : "", event->why);
+}
+
 void cluster_event(struct cluster *cluster, const struct event *event)
 {
     if (cluster->event_count == CLUSTER_EVENTS_PENDING_MAX) {
@@ -35,8 +41,31 @@ void cluster_event(struct cluster *cluster, const struct event *event)
     if (cluster->event_flush_ms == 0) {
         cluster->event_flush_ms = clock_now_ms(cluster->service->clock) + CLUSTER_EVENTS_FLUSH_MS;
     }
-    cluster_log(cluster, false, "%s: %s%s%s", event->kind, event->what,
-                event->why[0] != '\0' ? ": " : "", event->why);
+    if (!cluster->deciding) {
+        log_event(cluster, event);
+    }
+}
+
+// A decision's events are logged once it is recorded, and forgotten when it could not be.
+void cluster_events_decide(struct cluster *cluster)
+{
+    cluster->deciding = true;
+    cluster->decided_from = cluster->event_count;
+}
+
+void cluster_events_decided(struct cluster *cluster, bool recorded)
+{
+    cluster->deciding = false;
+    for (size_t i = cluster->decided_from; recorded && i < cluster->event_count; i++) {
+        struct event event = cluster->events[i].event;
+        event.kind = cluster->events[i].kind;
+        event.what = cluster->events[i].what;
+        event.why = cluster->events[i].why;
+        log_event(cluster, &event);
+    }
+    if (!recorded) {
+        cluster->event_count = MIN(cluster->event_count, cluster->decided_from);
+    }
 }
 
 int cluster_events_gather(struct cluster *cluster, struct store_transaction *transaction,

@@ -460,7 +460,8 @@ static int commit(struct move *move)
     for (size_t i = 0; i < move->plan.action_count; i++) {
         creates += move->plan.actions[i].kind == PLAN_CREATE;
     }
-    size_t told_before = cluster->event_count, events = 0;
+    size_t events = 0;
+    cluster_events_decide(cluster);
     store_begin(&move->transaction, &move->arena);
     int r = creates == 0 ? 0
                          : store_take_numbers(cluster->service->store, &move->transaction,
@@ -475,6 +476,7 @@ static int commit(struct move *move)
             changed |= move->changed[i] || move->removed[i];
         }
         if (!changed) {
+            cluster_events_decided(cluster, true);
             return 0; // nothing but waiting for a node or an address
         }
         put_units(move);
@@ -484,12 +486,12 @@ static int commit(struct move *move)
     if (r == 0) {
         r = store_commit(cluster->service->store, &move->transaction, &revision, &error);
     }
+    cluster_events_decided(cluster, r == 0);
     if (r == 0) {
         cluster_events_written(cluster, events);
         adopt_all(move, revision);
         return 0;
     }
-    cluster->event_count = MIN(cluster->event_count, told_before); // it did not happen
     for (size_t i = 0; i < move->created_count; i++) {
         free(move->created[i]);
     }
