@@ -288,7 +288,9 @@ void client_drain(struct client *client)
     if (client->request != NULL || client->closing || client->lingering) {
         return;
     }
-    if (client->requests > 0) {
+    if (client->requests > 0 && stream_queued(&client->stream) == 0) {
+        client_close(client);
+    } else if (client->requests > 0) {
         client_linger(client);
     } else {
         client_wait(client, DEADLINE_CLIENT_IDLE, DRAIN_FIRST_REQUEST_MS);
