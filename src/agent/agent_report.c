@@ -56,7 +56,7 @@ static void report_running(const struct agent *agent, const struct agent_unit *u
     const struct unit_control_answer *told = unit->told;
     uint64_t age_ms = loop_now_ms(agent->loop) - unit->started_at_ms;
     report->state = told != NULL ? states[told->state] : OBSERVED_UNIT_STARTING;
-    if (unit->silent_ms >= SILENCE_MS) {
+    if (unit->silent) {
         report->state = OBSERVED_UNIT_FAILED;
         report->error = "it does not answer on its control socket";
     } else if (told == NULL && age_ms >= CONTROL_SOCKET_MS) {

@@ -42,11 +42,11 @@ struct agent_unit {
     uint64_t start_time; // of pid, in clock ticks
     uint64_t started_at_ms;
     uint32_t starts;
-    unsigned crashes; // in a row
-    bool stopping;    // its end is our doing
-    bool drained;     // it was told to drain: its end is no crash
-    bool push_failed; // the last snapshot did not arrive for a reason that may pass
-    uint64_t silent_ms;
+    unsigned crashes;         // in a row
+    bool stopping;            // its end is our doing
+    bool drained;             // it was told to drain: its end is no crash
+    bool silent;              // it owed an answer for too long, and has said nothing since
+    bool push_failed;         // the last snapshot did not arrive for a reason that may pass
     char crash[256];          // how it ended by itself; "" when it did not
     char snapshot_error[256]; // why the newest snapshot was refused
     struct control_client *control;

@@ -36,7 +36,7 @@ static void unit_detach(struct agent_unit *unit)
     unit->control = control_client_close(unit->control);
     arena_reset(&unit->told_arena);
     unit->told = NULL;
-    unit->silent_ms = 0;
+    unit->silent = false;
     unit->actual.control_open = false;
     unit->actual.drain_sent = false;
     unit->actual.snapshot_version = 0;
@@ -103,7 +103,7 @@ static void unit_state_told(struct agent_unit *unit, struct unit_control_answer 
 static void unit_told(void *owner, struct unit_control_answer *answer, struct arena *arena)
 {
     struct agent_unit *unit = owner;
-    unit->silent_ms = 0;
+    unit->silent = false;
     if (answer->has_state) {
         // One whose first snapshot did not compile does not know who it is yet.
         if (answer->unit_id == unit->actual.id || answer->unit_id == 0) {
@@ -270,10 +270,14 @@ void unit_drain(struct agent_unit *unit)
 void unit_beat(struct agent_unit *unit)
 {
     if (unit->control != NULL) {
-        bool was_silent = unit->silent_ms >= SILENCE_MS;
-        unit->silent_ms = control_client_beat(unit->control);
-        if (!was_silent && unit->silent_ms >= SILENCE_MS) {
-            log_error("unit %" PRIu64 ": does not answer on its control socket", unit->actual.id);
+        uint64_t owed_ms = control_client_beat(unit->control);
+        if (owed_ms >= SILENCE_MS) {
+            if (!unit->silent) {
+                log_error("unit %" PRIu64 ": does not answer on its control socket",
+                          unit->actual.id);
+            }
+            unit->silent = true; // until it says something
+            control_client_renew(unit->control);
         }
     }
     if (unit->push_failed) {

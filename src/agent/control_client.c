@@ -265,3 +265,10 @@ uint64_t control_client_beat(struct control_client *client)
     }
     return 0;
 }
+
+void control_client_renew(struct control_client *client)
+{
+    if (client->connected) {
+        client_lose(client);
+    }
+}

@@ -31,3 +31,5 @@ int control_client_send(struct control_client *client, const struct unit_control
 // Asks for the state, at every beat of the agent. Returns for how long the unit has owed an answer
 // (0: it owes none).
 uint64_t control_client_beat(struct control_client *client);
+// Gives the connection up and makes a new one: for a unit that owes an answer for too long.
+void control_client_renew(struct control_client *client);
