@@ -39,7 +39,7 @@ def make_node(run):
 def node(make_node):
     """One project, two units, serving."""
     node = make_node()
-    node.add_network(1, free_subnet("10.202"))
+    node.add_network(1, free_subnet())
     node.add_unit(1)
     node.add_unit(2)
     node.apply()
@@ -123,7 +123,7 @@ def test_a_unit_is_held_to_its_limits(node):
 
 
 def test_what_is_wanted_and_what_is_not_comes_and_goes(node):
-    node.add_network(2, free_subnet("10.203"))
+    node.add_network(2, free_subnet())
     node.add_unit(3, project_id=2)
     del node.units[1]
     node.apply()
@@ -143,7 +143,7 @@ def test_what_is_wanted_and_what_is_not_comes_and_goes(node):
 
 def test_many_units_come_up_together_and_a_broken_one_holds_up_nobody(make_node):
     node = make_node()
-    node.add_network(1, free_subnet("10.202"))
+    node.add_network(1, free_subnet())
     for unit_id in range(1, 9):
         node.add_unit(unit_id)
     # The name of its interface cannot be made: it fails in words, over and over.
@@ -333,7 +333,7 @@ def reboot(node):
 
 def test_boots_without_a_controller(run, make_node):
     node = make_node()
-    node.add_network(1, free_subnet("10.202"))
+    node.add_network(1, free_subnet())
     node.add_unit(1)
     node.apply()
     # As if a controller had sent it earlier.
@@ -361,12 +361,12 @@ def test_boots_without_a_controller(run, make_node):
 
 def test_a_subnet_of_the_machines_own_is_refused_and_others_go_on(make_node, run):
     node = make_node()
-    taken = free_subnet("10.204")
+    taken = free_subnet()
     command("ip", "link", "add", f"own{node.instance}", "type", "bridge")
     try:
         command("ip", "addr", "add", taken.replace(".0/24", ".77/24"), "dev", f"own{node.instance}")
         command("ip", "link", "set", f"own{node.instance}", "up")
-        node.add_network(1, free_subnet("10.202"))
+        node.add_network(1, free_subnet())
         node.add_network(2, taken)
         node.add_unit(1)
         node.add_unit(2, project_id=2)
@@ -389,7 +389,7 @@ def test_a_disk_that_is_full_is_said_and_worked_around(run, make_node):
     import http.server
     import threading
     node = make_node()
-    node.add_network(1, free_subnet("10.202"))
+    node.add_network(1, free_subnet())
     node.add_unit(1)
     node.generation = 1
     state = os.path.join(node.directory, "state")
@@ -464,7 +464,7 @@ def test_targets_outside_are_reached_and_the_machine_is_as_before(run, make_node
     in_namespace(machine, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/forwarding; "
                  "do echo 0 >$f; done")
     node = make_node(machine=machine)
-    node.add_network(1, free_subnet("10.202"))
+    node.add_network(1, free_subnet())
     node.add_unit(1)
     node.apply()
     node.start()
@@ -534,7 +534,7 @@ class TestProcesses:
     @pytest.fixture
     def plain(self, run, make_node):
         node = make_node(runtime="process", user="nobody")
-        node.add_network(1, free_subnet("10.202"))
+        node.add_network(1, free_subnet())
         node.add_unit(1, port=8080)
         node.add_unit(2, port=8080)
         node.apply()

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 
 from .cluster import free_subnet
@@ -22,7 +23,8 @@ class Node:
             if user:
                 import pwd
                 os.chown(os.path.join(self.directory, part), pwd.getpwnam(user).pw_uid, -1)
-        self.front = front or free_subnet("10.92" if runtime == "oci" else "127.91")
+        self.front = front or (free_subnet() if runtime == "oci" else
+                               f"127.91.{random.randint(1, 254)}.0/24")
         self.generation = 0
         self.networks, self.units = {}, {}
         self.agent = None
