@@ -476,6 +476,7 @@ static void agent_close(struct agent *agent)
     task_cancel(&agent->report_task);
     document_free(agent->document);
     free(agent->routes);
+    free(agent->closed);
     free(agent->refusals);
     loop_turn(agent->loop, 0); // lets closed streams go
     loop_free(agent->loop);

@@ -20,7 +20,8 @@ struct network_job {
         struct unit_network unit;
         struct outside outside;
     };
-    struct addr *targets; // of outside; owned
+    struct addr *targets;  // of outside; owned
+    struct prefix *closed; // likewise
     bool broken;
     char summary[256];
     struct error error;
@@ -161,6 +162,7 @@ static void job_done(struct job *base)
         agent_plan_soon(agent);
     }
     free(job->targets);
+    free(job->closed);
     free(job);
 }
 
@@ -199,9 +201,12 @@ static bool job_fill(struct network_job *job, const struct action *action)
         job->outside.inside = desired->front.subnet;
         job->targets = outside_collect(agent, &job->outside.target_count);
         job->outside.targets = job->targets;
+        job->closed = outside_copy_closed(agent);
+        job->outside.closed = job->closed;
+        job->outside.closed_count = agent->closed_count;
         job->outside.record_path = agent->outside_record;
         agent->outside.presence = PRESENCE_NONE; // until a change makes it broken
-        return job->targets != NULL;
+        return job->targets != NULL && job->closed != NULL;
     case ACTION_OUTSIDE_REMOVE:
         job->outside.record_path = agent->outside_record;
         return true;
@@ -224,6 +229,8 @@ static void apply_network(struct agent *agent, const struct action *action)
     job->id = action->id;
     if (!job_fill(job, action)) {
         log_error("out of memory");
+        free(job->targets);
+        free(job->closed);
         free(job);
         return;
     }

@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which targets lie outside: neither in their project's subnet nor in the front subnet. They are
-// reached through the machine, so they need masquerading.
+// Which targets lie outside: neither in a project's subnet nor in the front subnet. They are
+// reached through the machine, so they need masquerading. A project's subnet is nowhere but in its
+// own namespace: to units of other projects it is closed, and nothing for it may leave the machine.
 #include <inttypes.h>
 
 #include "agent/agent_state.h"
 #include "model/snapshot.h"
-
-static const struct desired_network *find_network(const struct desired *desired,
-                                                  uint64_t project_id)
-{
-    for (size_t i = 0; i < desired->network_count; i++) {
-        if (desired->networks[i].project_id == project_id) {
-            return &desired->networks[i];
-        }
-    }
-    return NULL;
-}
 
 static bool list_equal(const struct addr *a, size_t a_count, const struct addr *b, size_t b_count)
 {
@@ -26,15 +16,25 @@ static bool list_equal(const struct addr *a, size_t a_count, const struct addr *
     return equal;
 }
 
-static size_t list_outside(const struct snapshot *snapshot, const struct prefix *front,
-                           const struct prefix *back, struct addr *list, size_t room)
+static bool in_a_network(const struct desired *desired, const struct addr *address)
+{
+    for (size_t i = 0; i < desired->network_count; i++) {
+        if (prefix_contains(&desired->networks[i].subnet, address)) {
+            return true;
+        }
+    }
+    return prefix_contains(&desired->front.subnet, address);
+}
+
+static size_t list_outside(const struct snapshot *snapshot, const struct desired *desired,
+                           struct addr *list, size_t room)
 {
     size_t count = 0;
     for (size_t i = 0; i < snapshot->target_group_count; i++) {
         const struct snapshot_target_group *group = &snapshot->target_groups[i];
         for (size_t j = 0; j < group->target_count; j++) {
             struct addr address = group->targets[j].address;
-            if (prefix_contains(back, &address) || prefix_contains(front, &address)) {
+            if (in_a_network(desired, &address)) {
                 continue;
             }
             address.port = 0; // the way there is the same
@@ -51,9 +51,7 @@ static size_t list_outside(const struct snapshot *snapshot, const struct prefix 
 static bool unit_update(struct agent_unit *unit, const struct desired *desired,
                         const struct desired_unit *wanted)
 {
-    const struct desired_network *network = find_network(desired, wanted->project_id);
-    if (network == NULL ||
-        (unit->outside_known && unit->outside_version == wanted->snapshot_version)) {
+    if (unit->outside_known && unit->outside_version == wanted->snapshot_version) {
         return false;
     }
     unit->outside_known = true;
@@ -64,11 +62,10 @@ static bool unit_update(struct agent_unit *unit, const struct desired *desired,
     bool changed = false;
     // One that cannot be read is the unit's to refuse.
     if (snapshot_parse(str_of(wanted->snapshot), &arena, &snapshot, NULL) == 0) {
-        const struct prefix *front = &desired->front.subnet, *back = &network->subnet;
-        size_t count = list_outside(snapshot, front, back, NULL, 0);
+        size_t count = list_outside(snapshot, desired, NULL, 0);
         struct addr *list = calloc(count + 1, sizeof(*list));
         if (list != NULL) {
-            list_outside(snapshot, front, back, list, count);
+            list_outside(snapshot, desired, list, count);
             changed = !list_equal(list, count, unit->outside, unit->outside_count);
             free(unit->outside);
             unit->outside = list;
@@ -79,10 +76,35 @@ static bool unit_update(struct agent_unit *unit, const struct desired *desired,
     return changed;
 }
 
+// True when the projects' subnets changed: what lies outside is to be looked at again.
+static bool closed_update(struct agent *agent, const struct desired *desired)
+{
+    bool equal = agent->closed != NULL && agent->closed_count == desired->network_count;
+    for (size_t i = 0; equal && i < desired->network_count; i++) {
+        equal = agent->closed[i].bits == desired->networks[i].subnet.bits &&
+                prefix_overlaps(&agent->closed[i], &desired->networks[i].subnet);
+    }
+    struct prefix *closed = equal ? NULL : calloc(desired->network_count + 1, sizeof(*closed));
+    if (closed == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < desired->network_count; i++) {
+        closed[i] = desired->networks[i].subnet;
+    }
+    free(agent->closed);
+    agent->closed = closed;
+    agent->closed_count = desired->network_count;
+    LIST_FOREACH(&agent->units, link)
+    {
+        CONTAINER_OF(link, struct agent_unit, link)->outside_known = false;
+    }
+    return true;
+}
+
 bool outside_update(struct agent *agent)
 {
     const struct desired *desired = agent->document->desired;
-    bool any = false, changed = false;
+    bool any = false, changed = closed_update(agent, desired);
     for (size_t i = 0; i < desired->unit_count; i++) {
         struct agent_unit *unit = agent_get_unit(agent, desired->units[i].id);
         if (unit != NULL) {
@@ -122,4 +144,13 @@ struct addr *outside_collect(const struct agent *agent, size_t *ret_count)
     }
     *ret_count = count;
     return list;
+}
+
+struct prefix *outside_copy_closed(const struct agent *agent)
+{
+    struct prefix *copy = calloc(agent->closed_count + 1, sizeof(*copy));
+    if (copy != NULL && agent->closed_count > 0) {
+        memcpy(copy, agent->closed, agent->closed_count * sizeof(*copy));
+    }
+    return copy;
 }

@@ -90,6 +90,8 @@ struct agent {
     struct actual_outside outside;
     struct attempts outside_attempts;
     char outside_record[UNIT_PATH_LEN];
+    struct prefix *closed; // the projects' subnets, as outside_update saw them last; owned
+    size_t closed_count;
     struct list networks;  // of struct agent_network
     struct list units;     // of struct agent_unit
     struct prefix *routes; // owned
@@ -153,6 +155,7 @@ void attempts_succeed(struct attempts *attempts, uint64_t *retry_at_ms);
 bool outside_update(struct agent *agent);
 // All of them, for a job, which frees them. NULL: memory.
 struct addr *outside_collect(const struct agent *agent, size_t *ret_count);
+struct prefix *outside_copy_closed(const struct agent *agent);
 
 // agent_report.c
 // Something changed that a report should tell at once.

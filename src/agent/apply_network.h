@@ -51,6 +51,8 @@ struct outside {
     struct prefix inside; // the front subnet
     const struct addr *targets;
     size_t target_count;
+    const struct prefix *closed; // the projects' subnets: a target there is another project's
+    size_t closed_count;
     const char *record_path;
 };
 int network_add_outside(const char *instance, const struct outside *outside, char *summary,

@@ -133,8 +133,13 @@ int network_add_outside(const char *instance, const struct outside *outside, cha
             guarded[guarded_count++] = changed.names[i];
         }
     }
-    struct nft_outside rules = {name_of_table(instance, table), outside->inside, bridge, guarded,
-                                guarded_count};
+    struct nft_outside rules = {name_of_table(instance, table),
+                                outside->inside,
+                                bridge,
+                                guarded,
+                                guarded_count,
+                                outside->closed,
+                                outside->closed_count};
     // The rules first: there is no moment in which the machine forwards for others.
     result = nft_set_outside(&rules, error);
     size_t length = (size_t)snprintf(summary, summary_size, "masquerading %s by table %s",

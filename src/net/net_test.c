@@ -298,7 +298,9 @@ static void test_rules_for_the_outside_are_set_and_deleted(void **state)
         skip();
     }
     const char *guarded[] = {"eth0"};
-    struct nft_outside outside = {"weir-test", prefix_of("10.90.0.0/16"), "weirx", guarded, 1};
+    const struct prefix closed[] = {prefix_of("10.1.0.0/24")};
+    struct nft_outside outside = {
+        "weir-test", prefix_of("10.90.0.0/16"), "weirx", guarded, 1, closed, 1};
     ASSERT_OK(nft_set_outside(&outside, &failure));
     ASSERT_OK(nft_set_outside(&outside, &failure)); // replaced, not doubled
     FILE *listing = popen("nft list ruleset", "r");
@@ -311,6 +313,7 @@ static void test_rules_for_the_outside_are_set_and_deleted(void **state)
     assert_null(strstr(masquerade + 1, "masquerade"));
     assert_non_null(strstr(text, "ip saddr 10.90.0.0/16 oifname != \"weirx\""));
     assert_non_null(strstr(text, "iifname \"eth0\" drop"));
+    assert_non_null(strstr(text, "iifname \"weirx\" ip daddr 10.1.0.0/24 drop"));
     ASSERT_OK(nft_delete_table("weir-test", &failure));
     ASSERT_OK(nft_delete_table("weir-test", &failure));
 }

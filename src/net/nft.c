@@ -75,6 +75,21 @@ int nft_check(struct error *error)
     return run_commands(commands, error);
 }
 
+// iifname is the bridge, daddr is in the prefix: dropped.
+static void add_closed_rule(json_t *commands, const char *table, const char *bridge,
+                            const struct prefix *closed)
+{
+    char text[ADDR_TEXT_LEN];
+    struct addr network = {.family = closed->family};
+    memcpy(network.ip, closed->ip, sizeof(network.ip));
+    json_t *there = json_pack(
+        "{s:{s:s, s:{s:{s:s, s:s}}, s:{s:{s:s, s:i}}}}", "match", "op", "==", "left", "payload",
+        "protocol", network.family == 6 ? "ip6" : "ip", "field", "daddr", "right", "prefix", "addr",
+        addr_format_ip(&network, text), "len", (int)closed->bits);
+    add_rule(commands, table, "guard",
+             json_pack("[o, o, {s:n}]", match_interface("iifname", "==", bridge), there, "drop"));
+}
+
 int nft_set_outside(const struct nft_outside *outside, struct error *error)
 {
     const char *table = outside->table;
@@ -95,11 +110,14 @@ int nft_set_outside(const struct nft_outside *outside, struct error *error)
     add_rule(commands, table, "leave",
              json_pack("[o, o, {s:n}]", from_units,
                        match_interface("oifname", "!=", outside->bridge), "masquerade"));
-    if (outside->guarded_count > 0) {
+    if (outside->guarded_count > 0 || outside->closed_count > 0) {
         add_command(commands, "add", "chain",
                     json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "family", "inet", "table",
                               table, "name", "guard", "type", "filter", "hook", "forward", "prio",
                               0, "policy", "accept"));
+        for (size_t i = 0; i < outside->closed_count; i++) {
+            add_closed_rule(commands, table, outside->bridge, &outside->closed[i]);
+        }
         for (size_t i = 0; i < outside->guarded_count; i++) {
             json_t *answers =
                 json_pack("{s:{s:s, s:{s:{s:s}}, s:[s, s]}}", "match", "op", "in", "left", "ct",

@@ -16,6 +16,9 @@ struct nft_outside {
     // answers a unit, so the machine does not become a router for others.
     const char *const *guarded;
     size_t guarded_count;
+    // What units never reach this way: the projects' subnets, which are nowhere but in namespaces.
+    const struct prefix *closed;
+    size_t closed_count;
 };
 
 // True when the command is there and the kernel takes rules from it; else why not.

@@ -83,7 +83,7 @@ class Cluster:
         # Waits that are there for clients with a cached name, which tests don't have.
         self.settings = {"leave_ms": 300, "drain_ms": 300, **settings}
         self.controller = self.agent = None
-        self.targets = {}
+        self.targets, self.joined = {}, 0
         Cluster.living.append(self)
 
     # Programs
@@ -267,7 +267,8 @@ class Cluster:
         wait_for(lambda: namespace in namespaces() and "br0" in
                  command("ip", "-n", namespace, "-o", "link", check=False), 10,
                  lambda: f"network of {project['name']}\n" + self.log("agent"))
-        number = len(self.targets)
+        number = self.joined
+        self.joined += 1
         name = self.run.namespace(f"wt-{self.instance}-{number}")
         outer, bits = f"wt{number}", project["subnet"].split("/")[1]
         network = project["subnet"].rsplit(".", 1)[0]
