@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "codec/json.h"
 
 // ── Reading ──────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +196,9 @@ void call_continue(struct call *call, int result)
     if (result < 0) {
         if (call->error.code == 0) {
             error_set(&call->error, result, "%s", strerror(-result));
+        }
+        if (problem_status(&call->error) == 503) {
+            log_error("a request failed: %s", call->error.text);
         }
         json_t *json = call->is_envelope ? envelope_error_json(call->body, &call->error)
                                          : problem_json(&call->error);

@@ -2,6 +2,7 @@
 // Projects and their subnets.
 #include <stdio.h>
 
+#include "control/ipam.h"
 #include "control/service_private.h"
 #include "model/label.h"
 
@@ -145,33 +146,47 @@ static int check_subnet_form(const struct prefix *subnet, const char *field, str
     return 0;
 }
 
+// The first free one of the pool. A node's route is learned of by meeting it: then it is used, too.
 static int pick_subnet(const struct change *change, const struct subnets *subnets,
                        struct prefix *ret_subnet)
 {
+    enum { ROUTES_MAX = 256 };
     const struct prefix *pool = &change->service->project_pool;
-    char what[160], text[ADDR_TEXT_LEN];
-    uint64_t count = pool->bits <= 24 ? UINT64_C(1) << (24 - pool->bits) : 0;
-    for (uint64_t i = 0; i < count; i++) {
-        struct addr addr;
-        if (prefix_nth(pool, i << 8, &addr) < 0) {
+    const char *node;
+    char text[ADDR_TEXT_LEN];
+    size_t count = 0;
+    struct prefix *used =
+        arena_array(change->arena, struct prefix, subnets->project_count + 1 + ROUTES_MAX);
+    if (used == NULL) {
+        return error_set(change->error, -ENOMEM, "out of memory");
+    }
+    used[count++] = *subnets->front;
+    for (size_t i = 0; i < subnets->project_count; i++) {
+        if (subnets->projects[i].id != subnets->except) {
+            used[count++] = subnets->projects[i].subnet;
+        }
+    }
+    for (size_t met = 0; met < ROUTES_MAX; met++) {
+        struct prefix candidate;
+        if (ipam_pick_subnet(pool, IPAM_PROJECT_BITS, used, count, &candidate) < 0) {
             break;
         }
-        struct prefix candidate = {.family = 4, .bits = 24};
-        memcpy(candidate.ip, addr.ip, sizeof(candidate.ip));
-        if (subnet_is_free(subnets, &candidate, what, sizeof(what))) {
+        if (subnets->hooks->find_route == NULL ||
+            !subnets->hooks->find_route(subnets->hooks->owner, &candidate, &used[count], &node)) {
             *ret_subnet = candidate;
             return 0;
         }
+        count++;
     }
     return error_set_field(change->error, -EEXIST, "no_free_subnet", "subnet",
-                           "no /24 of the pool %s is free; name a subnet",
+                           "no /%d of the pool %s is free; name a subnet", IPAM_PROJECT_BITS,
                            prefix_format(pool, text));
 }
 
 int stage_subnet(struct change *change, struct project *project, const struct prefix *subnet,
                  const char *field)
 {
-    struct subnets subnets;
+    struct subnets subnets = {0};
     struct prefix chosen = *subnet;
     char what[160], text[ADDR_TEXT_LEN];
     int r = chosen.family != 0 ? check_subnet_form(&chosen, field, change->error) : 0;
