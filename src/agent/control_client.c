@@ -11,8 +11,8 @@
 
 enum {
     LINE_MAX_BYTES = 16 << 20, // a document's limit
-    FIRST_TRIES = 400,         // at FIRST_RETRY_MS; then it is not a start that is waited for
-    FIRST_RETRY_MS = 5,
+    FIRST_TRIES = 1000,        // at FIRST_RETRY_MS; then it is not a start that is waited for
+    FIRST_RETRY_MS = 2,
     LATER_RETRY_MS = 100,
 };
 
