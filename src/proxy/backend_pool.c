@@ -164,6 +164,7 @@ void backend_keep(struct backend *backend)
         backend_close(backend, false);
         return;
     }
+    stream_resume(&backend->stream); // its end, or what it says unasked, must be seen
     list_prepend(&pool->idle, &backend->link);
     pool->idle_count++;
     deadline_set(pool->worker->loop, &backend->deadline, DEADLINE_POOL_IDLE, BACKEND_IDLE_MS);

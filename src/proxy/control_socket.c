@@ -89,16 +89,11 @@ static void send_state(struct peer *peer)
 
 // ---- Commands ---------------------------------------------------------------------------------
 
-static void applied(struct proxy *proxy, int result)
-{
-    control_socket_applied(proxy->control, result);
-}
-
 static void take_snapshot(struct peer *peer, const struct unit_control_request *request)
 {
     struct error error = {0};
     struct control_socket *control = peer->control;
-    if (proxy_apply(control->proxy, str_of(request->snapshot), applied, &error) < 0) {
+    if (proxy_apply(control->proxy, str_of(request->snapshot), &error) < 0) {
         log_error("snapshot refused: %s%s%s", error.text, error.field[0] != '\0' ? ", at " : "",
                   error.field);
         send_error(peer, UNIT_CONTROL_REFUSED, &error);
@@ -174,6 +169,9 @@ static void answer_lines(struct peer *peer)
 
 void control_socket_applied(struct control_socket *control, int result)
 {
+    if (control == NULL) {
+        return;
+    }
     struct peer *peer = control->applying;
     control->applying = NULL;
     if (peer != NULL) {

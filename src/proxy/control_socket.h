@@ -15,5 +15,6 @@ struct control_socket *control_socket_close(struct control_socket *control);
 // The state, the version or a verdict changed: watchers are told, at most every 20 ms. Accepts
 // NULL.
 void control_socket_notify(struct control_socket *control);
-// A snapshot asked for over the socket is live (result 0) or could not be taken by all workers.
+// The snapshot under way is live (result 0), or could not be taken by all workers: who asked for it
+// over the socket is answered, and lines that waited are. Accepts NULL.
 void control_socket_applied(struct control_socket *control, int result);

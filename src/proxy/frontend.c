@@ -104,6 +104,13 @@ void client_accept(struct worker_listener *listener, int fd, const struct addr *
     }
 }
 
+bool client_may_go_on(const struct client *client)
+{
+    const struct compiled_listener *listener = client->listener->compiled;
+    return !client->ended && !client->worker->draining && listener != NULL &&
+           listener->protocol == PROTOCOL_HTTP;
+}
+
 static bool may_begin(const struct client *client)
 {
     return client->request == NULL && client->input != NULL && !client->closing &&

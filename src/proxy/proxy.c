@@ -106,8 +106,7 @@ static int prepare_changes(struct proxy *proxy, struct compiled *compiled,
     return r;
 }
 
-int proxy_apply(struct proxy *proxy, struct str text,
-                void (*applied)(struct proxy *proxy, int result), struct error *error)
+int proxy_apply(struct proxy *proxy, struct str text, struct error *error)
 {
     if (proxy_is_applying(proxy)) {
         return error_set(error, -EBUSY, "another snapshot is being taken");
@@ -133,7 +132,6 @@ int proxy_apply(struct proxy *proxy, struct str text,
         return r;
     }
     proxy->next = compiled;
-    proxy->applied = applied;
     proxy->worker_failed = false;
     proxy->answers_due = proxy->worker_count;
     for (unsigned i = 0; i < proxy->worker_count; i++) {
@@ -170,11 +168,7 @@ static void change_taken_here(struct letter *letter)
     log_info("serving snapshot %llu of load balancer %s: %zu listeners, %zu target groups",
              (unsigned long long)snapshot->version, snapshot->load_balancer,
              snapshot->listener_count, snapshot->target_group_count);
-    if (proxy->applied != NULL) {
-        proxy->applied(proxy, proxy->worker_failed ? -ENOMEM : 0);
-    } else if (proxy->control != NULL) {
-        control_socket_applied(proxy->control, 0); // who asked meanwhile is waiting
-    }
+    control_socket_applied(proxy->control, proxy->worker_failed ? -ENOMEM : 0);
     control_socket_notify(proxy->control);
 }
 
@@ -376,7 +370,7 @@ static void begin_with_file(struct proxy *proxy, const char *path)
     cleanup(free_ptr) char *text = read_file(path, &r);
     if (text == NULL) {
         log_warning("cannot read %s: %s; waiting for a snapshot", path, strerror(-r));
-    } else if (proxy_apply(proxy, str_of(text), NULL, &error) < 0) {
+    } else if (proxy_apply(proxy, str_of(text), &error) < 0) {
         log_error("snapshot in %s refused: %s%s%s; waiting for another", path, error.text,
                   error.field[0] != '\0' ? ", at " : "", error.field);
     }
@@ -400,16 +394,26 @@ static int start_threads(struct proxy *proxy, unsigned workers)
     if (r < 0) {
         return r;
     }
-    for (unsigned i = 0; i < workers && r == 0; i++) {
+    for (unsigned i = 0; i < workers; i++) {
         proxy->workers[i].idle = worker_idle;
         proxy->workers[i].owner = proxy;
-        r = worker_start(&proxy->workers[i], i, workers, &proxy->health.mailbox,
-                         &proxy->health.verdict_epoch, seed[1] + i);
-        proxy->worker_count += r == 0;
+        struct worker *worker = &proxy->workers[i];
+        r = worker_init(worker, i, workers, &proxy->health.mailbox, &proxy->health.verdict_epoch,
+                        seed[1] + i);
+        if (r < 0) {
+            break;
+        }
+        r = worker_start(worker);
+        if (r < 0) {
+            worker_free(worker);
+            break;
+        }
+        proxy->worker_count++;
     }
     if (r < 0) {
         for (unsigned i = 0; i < proxy->worker_count; i++) {
             worker_stop(&proxy->workers[i]);
+            worker_free(&proxy->workers[i]);
         }
         health_thread_stop(&proxy->health);
     }
@@ -421,6 +425,7 @@ static void stop_threads(struct proxy *proxy)
 {
     for (unsigned i = 0; i < proxy->worker_count; i++) {
         worker_stop(&proxy->workers[i]);
+        worker_free(&proxy->workers[i]);
     }
     health_thread_stop(&proxy->health);
     proxy->control = control_socket_close(proxy->control);

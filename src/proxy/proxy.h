@@ -45,7 +45,6 @@ struct proxy {
     struct compiled *next;
     unsigned answers_due;
     bool worker_failed;
-    void (*applied)(struct proxy *proxy, int result);
 
     struct letter verdict_letter, idle_letter;
     atomic_bool verdict_letter_sent, idle_letter_sent;
@@ -54,11 +53,10 @@ struct proxy {
 // Runs a unit until its end; returns the exit code: 0 after a drain, 1 when it could not start.
 int proxy_run(const struct proxy_options *options);
 
-// Serves the snapshot in text. 0: begun, `applied` follows (later) with 0 or -ENOMEM when not every
-// worker could take it. Negative with error filled: refused, nothing has changed. -EBUSY while
-// another change is under way.
-int proxy_apply(struct proxy *proxy, struct str text,
-                void (*applied)(struct proxy *proxy, int result), struct error *error);
+// Serves the snapshot in text. 0: begun; when all workers have it (or could not take it)
+// control_socket_applied is called. Negative with error filled: refused, nothing has changed.
+// -EBUSY while another change is under way.
+int proxy_apply(struct proxy *proxy, struct str text, struct error *error);
 static inline bool proxy_is_applying(const struct proxy *proxy)
 {
     return proxy->answers_due > 0;

@@ -234,8 +234,8 @@ static enum request_state begin_answer(struct request *request, uint32_t head_le
     body_init(&request->answer, in, head->content_length, framing_for(request, in));
     request->answer_keep_alive = head->keep_alive && in != HTTP1_BODY_UNTIL_CLOSE;
     // A body that is not whole when its answer comes is not waited for.
-    request->keep_alive = request->keep_alive && request->body.ended && !client->ended &&
-                          !request->worker->draining && body_end_is_visible(&request->answer);
+    request->keep_alive = request->keep_alive && request->body.ended && client_may_go_on(client) &&
+                          body_end_is_visible(&request->answer);
     if (!send_head(request, HEAD_FINAL, head_len)) {
         return request_refuse(request, 503, "no_memory");
     }

@@ -32,7 +32,13 @@ struct str worker_date(struct worker *worker)
 
 static void listener_accepted(struct acceptor *acceptor, int fd, const struct addr *peer)
 {
-    client_accept(CONTAINER_OF(acceptor, struct worker_listener, acceptor), fd, peer);
+    struct worker_listener *listener = CONTAINER_OF(acceptor, struct worker_listener, acceptor);
+    if (listener->pauses_seen != acceptor->out_of_descriptors) {
+        counter_add(&listener->worker->counters, COUNTER_acceptor_paused,
+                    acceptor->out_of_descriptors - listener->pauses_seen);
+        listener->pauses_seen = acceptor->out_of_descriptors;
+    }
+    client_accept(listener, fd, peer);
 }
 
 static struct worker_listener *find_listener(struct worker *worker, const struct addr *at)
@@ -60,8 +66,6 @@ static void close_listener(struct worker_listener *listener)
 {
     if (listener->open) {
         acceptor_accept_backlog(&listener->acceptor);
-        counter_add(&listener->worker->counters, COUNTER_acceptor_paused,
-                    listener->acceptor.out_of_descriptors);
         acceptor_close(&listener->acceptor);
         listener->open = false;
     }
@@ -153,7 +157,7 @@ static void take_snapshot(struct letter *letter)
     struct worker_snapshot *change = CONTAINER_OF(letter, struct worker_snapshot, letter);
     struct worker *worker = change->worker;
     struct view *view = NULL, *before = worker->view;
-    change->result = view_new(worker, change->compiled, &view);
+    change->result = worker->stopping ? -ESHUTDOWN : view_new(worker, change->compiled, &view);
     if (change->result < 0) {
         for (uint32_t i = 0; i < change->compiled->listener_count; i++) {
             close_fd(&change->fds[i]);
@@ -219,8 +223,8 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-int worker_start(struct worker *worker, unsigned index, unsigned worker_count,
-                 struct mailbox *health, const atomic_uint *verdict_epoch, uint64_t seed)
+int worker_init(struct worker *worker, unsigned index, unsigned worker_count,
+                struct mailbox *health, const atomic_uint *verdict_epoch, uint64_t seed)
 {
     *worker = (struct worker){
         .index = index,
@@ -245,15 +249,16 @@ int worker_start(struct worker *worker, unsigned index, unsigned worker_count,
     error = mailbox_open(&worker->mailbox, worker->loop);
     if (error < 0) {
         worker->loop = loop_free(worker->loop);
-        return error;
     }
+    return error;
+}
+
+int worker_start(struct worker *worker)
+{
     sem_init(&worker->started, 0, 0);
-    error = -pthread_create(&worker->thread, NULL, worker_main, worker);
+    int error = -pthread_create(&worker->thread, NULL, worker_main, worker);
     if (error == 0) {
         sem_wait(&worker->started);
-    } else {
-        mailbox_close(&worker->mailbox);
-        worker->loop = loop_free(worker->loop);
     }
     return error;
 }
@@ -273,7 +278,12 @@ void worker_stop(struct worker *worker)
     struct stop_letter letter = {.letter.deliver = stop, .worker = worker};
     mailbox_send(&worker->mailbox, &letter.letter);
     pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
     worker->idle = NULL;
+    worker->stopping = true;
     LIST_FOREACH(&worker->listeners, link)
     {
         struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);

@@ -29,6 +29,7 @@ struct worker_listener {
     bool open;
     bool is_status;
     uint32_t clients;
+    uint64_t pauses_seen; // of acceptor.out_of_descriptors
 };
 
 struct worker {
@@ -46,7 +47,7 @@ struct worker {
     struct list clients;
     struct pool client_pool, request_pool, head_pool, room_pool, backend_pool;
     struct random_state random;
-    bool draining;
+    bool draining, stopping;
     uint64_t date_due_ms;
     uint32_t date_len;
     char date[48];
@@ -57,11 +58,14 @@ struct worker {
     void *owner;
 };
 
-// Makes the loop and starts the thread. health and verdict_epoch outlive it.
-int worker_start(struct worker *worker, unsigned index, unsigned worker_count,
-                 struct mailbox *health, const atomic_uint *verdict_epoch, uint64_t seed);
-// Ends the thread, dropping its connections, and frees what it had.
+// Makes all but the thread. health and verdict_epoch outlive it; idle and owner are the caller's.
+int worker_init(struct worker *worker, unsigned index, unsigned worker_count,
+                struct mailbox *health, const atomic_uint *verdict_epoch, uint64_t seed);
+int worker_start(struct worker *worker);
+// Ends the thread; its connections stay for worker_free.
 void worker_stop(struct worker *worker);
+// Drops its connections and frees what it had.
+void worker_free(struct worker *worker);
 
 // A new snapshot for one worker. The sender keeps the letter until `taken` was called (on the
 // worker's thread), which is when the worker serves it.
@@ -69,7 +73,7 @@ struct worker_snapshot {
     struct letter letter;
     struct worker *worker;
     struct compiled *compiled; // a reference, taken by the worker
-    int result;                // -ENOMEM: the worker serves what it had
+    int result;                // negative: the worker serves what it had
     void (*taken)(struct worker_snapshot *change);
     int fds[]; // one a listener of compiled: a socket for a new one, -1 for one that is open
                // already
