@@ -116,6 +116,18 @@ static int find_route(struct call *call)
     }
 }
 
+// A web page anywhere can make a browser on this machine send a POST here, without being asked first
+// when it calls the JSON plain text. Browsers tell by Origin; no page is ours yet.
+static int refuse_web_pages(struct call *call)
+{
+    const struct http1_head *head = call->request->head;
+    if (http1_method_is_safe(head->method) || http1_find(head, HTTP1_ORIGIN, 0) == NULL) {
+        return 0;
+    }
+    return error_set_field(&call->error, -EACCES, "cross_origin", "Origin",
+                           "web pages may not change anything here");
+}
+
 // An agent's report is its own document; everything else that has a body is a user's JSON.
 static int read_body(struct call *call)
 {
@@ -148,6 +160,9 @@ void api_asked(struct http_request *request, void *owner)
     int r = find_route(call);
     serve_fn serve = r == 0 ? (serve_fn)call->match.route->serve : NULL;
     call->is_envelope = serve == serve_request;
+    if (r == 0) {
+        r = refuse_web_pages(call);
+    }
     if (r == 0) {
         r = read_body(call);
     }

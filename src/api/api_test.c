@@ -562,6 +562,19 @@ static void test_ten_megabytes_of_json_are_too_much(void **state)
     free(body);
 }
 
+static void test_a_web_page_cannot_change_anything(void **state)
+{
+    struct world *world = *state;
+    struct reply reply = ask_with(world, "POST", "/v1/projects",
+                                  "Origin: http://evil.example\r\nContent-Type: text/plain\r\n",
+                                  "{\"name\":\"p\"}");
+    assert_int_equal(reply.status, 403);
+    reply_free(&reply);
+    reply = ask(world, "GET", "/v1/projects", "");
+    assert_int_equal(json_array_size(json_object_get(reply.json, "items")), 0);
+    reply_free(&reply);
+}
+
 static void test_if_match_guards_a_change(void **state)
 {
     struct world *world = *state;
@@ -715,6 +728,7 @@ int main(void)
         TEST(test_bad_envelopes_are_refused_and_change_nothing),
         TEST(test_bad_rest_requests_are_problems_and_change_nothing),
         TEST(test_ten_megabytes_of_json_are_too_much),
+        TEST(test_a_web_page_cannot_change_anything),
         TEST(test_if_match_guards_a_change),
         TEST(test_a_wait_for_serving_ends_at_its_time),
         TEST(test_a_deleted_name_is_free_at_once),

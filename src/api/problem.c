@@ -12,6 +12,7 @@ static const struct {
     {-EINVAL, 400, "invalid"},
     {-E2BIG, 400, "json_too_deep"},
     {-ERANGE, 400, "out_of_range"},
+    {-EACCES, 403, "forbidden"},
     {-ENOENT, 404, "not_found"},
     {-EPERM, 405, "method_not_allowed"},
     {-EEXIST, 409, "exists"},

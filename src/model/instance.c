@@ -234,6 +234,9 @@ int request_hosts(const struct request *request, struct arena *arena, const char
     int r = settle_entities(request, 80, &info, error);
     const json_t *entities = json_object_get(json_object_get(info, "backend"), "entities");
     size_t count = 0, i;
+    if (json_array_size(entities) > TARGETS_MAX) {
+        entities = NULL; // refused later; until then nobody is asked about any of them
+    }
     const char **hosts =
         arena_array(arena, const char *, MAX(json_array_size(entities), (size_t)1));
     if (r == 0 && hosts == NULL) {
