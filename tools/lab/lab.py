@@ -151,9 +151,8 @@ class Lab:
         info = self.request("instance.json")
         self.project, self.balancer = info["project"], info["id"]
         self.url = info["url"]
-        watch = subprocess.Popen(
-            [str(a) for a in (*self.weir, "events", "--follow", "-o", "json")],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+        watch = self.world.start("events", *self.weir, "events", "--follow", "-o", "json",
+                                 stdout=subprocess.PIPE)
         self.events = Events(watch)
         seen = {}
 
@@ -175,6 +174,7 @@ class Lab:
         self.world.netns_file(CLIENT, "resolv.conf", f"nameserver {self.dns[0]}\n")
         self.world.netns_file(CLIENT, "nsswitch.conf", "hosts: files dns\n")
         self.world.namespace(CLIENT)
+        self.world.note("link", "wlabclient")
         command("ip", "link", "add", "eth0", "netns", CLIENT, "type", "veth", "peer", "name",
                 "wlabclient")
         command("ip", "link", "set", "wlabclient", "master", f"weir{INSTANCE}", "up")

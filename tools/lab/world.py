@@ -2,7 +2,7 @@
 """What the lab makes outside its own memory, and its certain removal.
 
 Everything is written down in the lab's directory before it is made: processes (with their start time,
-so that a number that was given again is left alone), namespaces and files of ours in /etc/netns. What
+so that a number that was given again is left alone), links, namespaces and files in /etc/netns. What
 agent and units made is the agent's to remove (weir-agent --remove-all). Four take the lab away: its
 own end, however it comes about; `lab stop`; a reaper in a session of its own, should the lab be
 killed; and the next lab, should the reaper have been killed too."""
@@ -196,7 +196,9 @@ class World:
             if kind == "agent":
                 left += self._remove_agents_work(what)
         for kind, *what in rows:
-            if kind == "namespace":
+            if kind == "link":
+                command("ip", "link", "delete", what[0], check=False)
+            elif kind == "namespace":
                 left += remove_namespace(what[0])
             elif kind == "netns_files":
                 shutil.rmtree(NETNS_FILES / what[0], ignore_errors=True)
