@@ -149,8 +149,15 @@ static void unit_changed(struct cluster *cluster, void *item, bool is_new)
     }
     if (unit->node != NULL) {
         unit->unit.node = unit->node->name;
+    }
+    // Of all that a record says, a node's document has no more than these two.
+    bool desired = unit->unit.state != UNIT_DELETING, draining = unit->unit.state == UNIT_DRAINING;
+    if (unit->node != NULL &&
+        (is_new || desired != unit->was_desired || draining != unit->was_draining)) {
         cluster_mark_node(unit->node);
     }
+    unit->was_desired = desired;
+    unit->was_draining = draining;
 }
 
 static void unit_removed(struct cluster *cluster, void *item)
@@ -315,14 +322,24 @@ static int load_kind(struct cluster *cluster, const struct kind *kind, struct er
     return r;
 }
 
-void cluster_load(struct cluster *cluster)
+static void load_kinds(struct cluster *cluster, size_t count)
 {
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+    for (size_t i = 0; i < count; i++) {
         struct error error = {0};
         if (load_kind(cluster, &kinds[i], &error) < 0) {
             cluster_log(cluster, true, "%s is not read: %s", kinds[i].prefix, error.text);
         }
     }
+}
+
+void cluster_load(struct cluster *cluster)
+{
+    load_kinds(cluster, ARRAY_LEN(kinds) - 1); // units are written by nobody else
+}
+
+void cluster_load_all(struct cluster *cluster)
+{
+    load_kinds(cluster, ARRAY_LEN(kinds));
 }
 
 // ── Nodes ────────────────────────────────────────────────────────────────────────────────────

@@ -109,6 +109,7 @@ struct cluster_unit {
     uint32_t flaps;
     uint64_t failed_at_ms; // the last time
     // derived
+    bool was_desired, was_draining;
     uint64_t wanted_since, dropped_since; // generations of its node's document with and without it
     char *snapshot;
     uint64_t snapshot_version;
@@ -157,8 +158,10 @@ int cluster_open(struct cluster *cluster, struct service *service, const struct 
                  const struct failover_settings *failover, struct error *error);
 void cluster_close(struct cluster *cluster); // writes events that wait
 
-// Reads what changed since; for the store's watch.
+// Reads what others changed since; for the store's watch.
 void cluster_load(struct cluster *cluster);
+// Units, too: after a conflict, or when what was recorded could not be kept in memory.
+void cluster_load_all(struct cluster *cluster);
 
 // An agent's report; copied. -EINVAL with text, -ENOMEM, -ENOSPC (too many nodes).
 int cluster_observe(struct cluster *cluster, const struct observed *observed, struct error *error);

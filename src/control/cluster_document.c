@@ -3,6 +3,8 @@
 // are functions of the store alone, so a controller that starts anew comes to the same ones:
 //   a snapshot's version    the newest revision among what it was made from
 //   a document's generation the store's revision when its content changed last
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +213,23 @@ static int fill_networks(struct cluster *cluster, struct arena *arena, struct de
     return 0;
 }
 
+// The text begins {"node":"lab","generation":7, and only the number is given anew, for the rest of
+// a document is long. NULL: memory is out.
+static char *with_generation(const char *text, uint64_t generation)
+{
+    static const char field[] = "\"generation\":";
+    const char *at = strstr(text, field); // a node's name has no quotation marks
+    char *copy = NULL;
+    if (at != NULL) {
+        at += sizeof(field) - 1;
+        const char *rest = at + strspn(at, "0123456789");
+        if (asprintf(&copy, "%.*s%" PRIu64 "%s", (int)(at - text), text, generation, rest) < 0) {
+            return NULL;
+        }
+    }
+    return copy;
+}
+
 // The text without its generation decides whether something changed.
 static char *print_changed(struct cluster_node *node, struct desired *desired, uint64_t revision)
 {
@@ -219,9 +238,10 @@ static char *print_changed(struct cluster_node *node, struct desired *desired, u
     if (text == NULL || (node->desired != NULL && strcmp(text, node->desired) == 0)) {
         return text;
     }
-    free(text);
     desired->generation = MAX(node->generation + 1, revision);
-    return desired_print(desired);
+    char *changed = with_generation(text, desired->generation);
+    free(text);
+    return changed;
 }
 
 void cluster_update_document(struct cluster *cluster, struct cluster_node *node)

@@ -448,7 +448,7 @@ static void adopt_all(struct move *move, uint64_t revision)
     move->acted = true;
     cluster->told = true;
     if (lost) {
-        cluster_load(cluster); // memory was short: the store knows
+        cluster_load_all(cluster); // memory was short: the store knows
     }
 }
 
@@ -499,7 +499,7 @@ static int commit(struct move *move)
         cluster_log(cluster, true, "while moving units of %s: %s", name_of(move), error.text);
         cluster->retry_ms = move->now_ms + 1000;
     } else {
-        cluster_load(cluster);
+        cluster_load_all(cluster);
     }
     return r;
 }
