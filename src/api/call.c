@@ -188,6 +188,18 @@ static void send_json(struct call *call, unsigned status, const char *type, json
     free(text);
 }
 
+// What only the operator can mend, a full disk above all, is told in the log as well; at most every
+// ten seconds, however many ask.
+static void complain(struct call *call, unsigned status)
+{
+    struct api *api = call->api;
+    uint64_t now_ms = loop_now_ms(api->options.loop);
+    if (status >= 500 && status != 504 && now_ms >= api->complain_at_ms) {
+        api->complain_at_ms = now_ms + 10000;
+        log_error("a request failed: %s", call->error.text);
+    }
+}
+
 void call_continue(struct call *call, int result)
 {
     if (result == API_TAKEN || result == API_WAIT) {
@@ -197,9 +209,7 @@ void call_continue(struct call *call, int result)
         if (call->error.code == 0) {
             error_set(&call->error, result, "%s", strerror(-result));
         }
-        if (problem_status(&call->error) == 503) {
-            log_error("a request failed: %s", call->error.text);
-        }
+        complain(call, problem_status(&call->error));
         json_t *json = call->is_envelope ? envelope_error_json(call->body, &call->error)
                                          : problem_json(&call->error);
         send_json(call, problem_status(&call->error),

@@ -16,6 +16,7 @@ enum { API_WAIT = 1, API_TAKEN = 2 };
 struct api {
     struct api_options options;
     struct service *service; // the controller's
+    uint64_t complain_at_ms; // not earlier
 };
 
 struct api_answer {
