@@ -26,14 +26,28 @@ class Target:
         self.status = self.check_status = 200
         self.delay_s, self.silent = 0, False
         self.requests = self.checks = 0
-        self.peers, self.server = set(), None
+        self.peers, self.listener, self.acceptor = set(), None, None
 
     async def open(self):
-        self.server = await asyncio.start_server(self.serve, self.address, self.port,
-                                                 reuse_address=True, backlog=1024)
+        # Not asyncio's server: closing it forgets connections that it has just accepted, and their
+        # peers wait for ever.
+        self.listener = socket.create_server((self.address, self.port), backlog=1024)
+        self.listener.setblocking(False)
+        self.acceptor = asyncio.create_task(self.accept())
+
+    async def accept(self):
+        loop = asyncio.get_running_loop()
+        while True:
+            peer, _ = await loop.sock_accept(self.listener)
+            asyncio.create_task(self.welcome(peer))
+
+    async def welcome(self, peer):
+        reader, writer = await asyncio.open_connection(sock=peer)
+        await self.serve(reader, writer)
 
     async def close(self):
-        self.server.close()
+        self.acceptor.cancel()
+        self.listener.close()
         for writer in list(self.peers):
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
