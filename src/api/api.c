@@ -116,8 +116,8 @@ static int find_route(struct call *call)
     }
 }
 
-// A web page anywhere can make a browser on this machine send a POST here, without being asked first
-// when it calls the JSON plain text. Browsers tell by Origin; no page is ours yet.
+// A web page anywhere can make a browser on this machine send a POST here, without being asked
+// first when it calls the JSON plain text. Browsers tell by Origin; no page is ours yet.
 static int refuse_web_pages(struct call *call)
 {
     const struct http1_head *head = call->request->head;

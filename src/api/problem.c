@@ -9,22 +9,14 @@ static const struct {
     unsigned status;
     const char *reason;
 } rows[] = {
-    {-EINVAL, 400, "invalid"},
-    {-E2BIG, 400, "json_too_deep"},
-    {-ERANGE, 400, "out_of_range"},
-    {-EACCES, 403, "forbidden"},
-    {-ENOENT, 404, "not_found"},
-    {-EPERM, 405, "method_not_allowed"},
-    {-EEXIST, 409, "exists"},
-    {-EBUSY, 409, "in_use"},
-    {-EAGAIN, 409, "conflict"},
-    {-ESTALE, 412, "precondition_failed"},
-    {-EFBIG, 413, "too_large"},
-    {-ETIMEDOUT, 504, "timed_out"},
-    {-ENOMEM, 503, "out_of_memory"},
-    {-ENOSPC, 503, "storage_full"},
-    {-EROFS, 503, "storage_read_only"},
-    {-EIO, 503, "storage_failed"},
+    {-EINVAL, 400, "invalid"},          {-E2BIG, 400, "json_too_deep"},
+    {-ERANGE, 400, "out_of_range"},     {-EACCES, 403, "forbidden"},
+    {-ENOENT, 404, "not_found"},        {-EPERM, 405, "method_not_allowed"},
+    {-EEXIST, 409, "exists"},           {-EBUSY, 409, "in_use"},
+    {-EAGAIN, 409, "conflict"},         {-ESTALE, 412, "precondition_failed"},
+    {-EFBIG, 413, "too_large"},         {-ETIMEDOUT, 504, "timed_out"},
+    {-ENOMEM, 503, "out_of_memory"},    {-ENOSPC, 503, "storage_full"},
+    {-EROFS, 503, "storage_read_only"}, {-EIO, 503, "storage_failed"},
     {-EUCLEAN, 503, "storage_corrupt"},
 };
 

@@ -16,13 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct desired *desired;
     struct observed *observed;
     struct unit_control_answer *answer;
-    arena_init(&arena, 4096);
+    arena_init(&arena, 64);
     if (snapshot_parse(text, &arena, &snapshot, NULL) == 0) {
-        char *printed = snapshot_print(snapshot);
+        cleanup(free_ptr) char *printed = snapshot_print(snapshot);
         if (snapshot_parse(str_of(printed), &arena, &snapshot, NULL) < 0) {
             abort();
         }
-        free(printed);
     }
     desired_parse(text, &arena, &desired, NULL);
     observed_parse(text, &arena, &observed, NULL);
