@@ -210,6 +210,39 @@ static void wake_balancers_that_wait(struct cluster *cluster)
     }
 }
 
+static const struct observed_network *find_network(const struct observed *observed, uint64_t id)
+{
+    for (size_t i = 0; observed != NULL && i < observed->network_count; i++) {
+        if (observed->networks[i].project_id == id) {
+            return &observed->networks[i];
+        }
+    }
+    return NULL;
+}
+
+// A project's network that a node cannot make, told once for each reason.
+static void tell_networks(struct cluster *cluster, const struct cluster_node *node,
+                          const struct observed *before)
+{
+    for (size_t i = 0; i < node->observed->network_count; i++) {
+        const struct observed_network *network = &node->observed->networks[i];
+        const struct observed_network *old = find_network(before, network->project_id);
+        if (network->state != NETWORK_FAILED || (old != NULL && old->state == NETWORK_FAILED &&
+                                                 strcmp(old->error, network->error) == 0)) {
+            continue;
+        }
+        char what[160];
+        snprintf(what, sizeof(what), "the network of project %" PRIu64 " fails on node %s",
+                 network->project_id, node->name);
+        cluster_event(cluster, &(struct event){.kind = "network_failed",
+                                               .object = "project",
+                                               .object_id = network->project_id,
+                                               .project_id = network->project_id,
+                                               .what = what,
+                                               .why = network->error});
+    }
+}
+
 // A name that goes into paths, URLs and messages.
 static bool node_name_is_valid(const char *name)
 {
@@ -242,6 +275,7 @@ int cluster_observe(struct cluster *cluster, const struct observed *observed, st
     struct clock *clock = cluster->service->clock;
     uint64_t now_ms = clock_now_ms(clock);
     struct arena old = node->arena; // units point into it until take_report
+    const struct observed *before = node->observed;
     bool is_new = node->revision == 0, was_away = node->missing || !node->heard;
     node->arena = arena;
     node->observed = copy;
@@ -255,6 +289,7 @@ int cluster_observe(struct cluster *cluster, const struct observed *observed, st
             take_report(cluster, unit, find_observed(copy, unit->record.id), now_ms);
         }
     }
+    tell_networks(cluster, node, before);
     arena_reset(&old);
     if (is_new || node->recorded_missing) {
         if (was_away) {
