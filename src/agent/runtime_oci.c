@@ -7,7 +7,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/oci_list.h"
 #include "agent/oci_spec.h"
 #include "agent/runtime.h"
 #include "agent/spawn.h"
@@ -455,75 +455,11 @@ static struct unit_runtime *oci_close(struct unit_runtime *runtime)
     return NULL;
 }
 
-static int list_containers(struct unit_runtime *runtime, json_t **ret_list, struct error *error)
-{
-    // What it has to say to people must not get between the JSON.
-    const char *const argv[] = {runtime->config.command,
-                                "--root",
-                                runtime->state_dir,
-                                "--log",
-                                "/dev/null",
-                                "list",
-                                "--format",
-                                "json",
-                                NULL};
-    struct command_result run;
-    int result = command_run(argv, (struct str){0}, COMMAND_TIMEOUT_MS, &run);
-    if (result < 0) {
-        return error_set(error, result, "cannot list the containers: %s", strerror(-result));
-    }
-    json_error_t fault;
-    json_t *list = json_loads(run.output, JSON_DECODE_ANY, &fault);
-    if (run.status != 0) {
-        result = error_set(error, -EIO, "cannot list the containers: %.200s", run.output);
-    } else if (!json_is_array(list) && !json_is_null(list)) {
-        result = error_set(error, -EIO, "cannot read the list of containers: %s", fault.text);
-    }
-    command_result_free(&run);
-    if (result < 0) {
-        json_decref(list);
-        return result;
-    }
-    *ret_list = list;
-    return 0;
-}
-
 static int oci_find(struct unit_runtime *runtime, struct arena *arena,
                     struct runtime_found **ret_found, size_t *ret_count, struct error *error)
 {
-    json_t *list;
-    int result = list_containers(runtime, &list, error);
-    if (result < 0) {
-        return result;
-    }
-    struct runtime_found *found =
-        arena_array(arena, struct runtime_found, json_array_size(list) + 1);
-    size_t count = 0, i;
-    json_t *entry;
-    json_array_foreach(list, i, entry)
-    {
-        const char *id = json_string_value(json_object_get(entry, "id"));
-        const char *status = json_string_value(json_object_get(entry, "status"));
-        uint64_t unit_id;
-        if (found == NULL || id == NULL || status == NULL ||
-            name_read(runtime->config.instance, NAME_UNIT, id, &unit_id) < 0) {
-            continue;
-        }
-        pid_t pid = (pid_t)json_integer_value(json_object_get(entry, "pid"));
-        found[count] = (struct runtime_found){.unit_id = unit_id};
-        if (strcmp(status, "running") == 0 &&
-            process_start_time(pid, &found[count].start_time) == 0) {
-            found[count].pid = pid;
-        }
-        count++;
-    }
-    json_decref(list);
-    if (found == NULL) {
-        return error_set(error, -ENOMEM, "out of memory");
-    }
-    *ret_found = found;
-    *ret_count = count;
-    return 0;
+    return oci_list(runtime->config.command, runtime->state_dir, runtime->config.instance, arena,
+                    ret_found, ret_count, error);
 }
 
 // The containers' parent control group, which runc made but never removes: one directory with

@@ -35,7 +35,7 @@ LIGHTTPD = """\
 server.bind = "{address}"
 server.port = {port}
 server.document-root = "{home}/www"
-server.errorlog = "{home}/error.log"
+{group}
 index-file.names = ( "index.html" )
 mimetype.assign = ( ".html" => "text/plain" )
 """
@@ -64,7 +64,10 @@ class Target:
         # Servers give up root; what they serve must be readable for them.
         os.chmod(home, 0o755)
         values = {"home": home, "address": self.address, "port": self.port,
-                  "user": "user www-data;" if os.geteuid() == 0 else ""}
+                  "user": "", "group": ""}
+        if os.geteuid() == 0:
+            values["user"] = "user www-data;"
+            values["group"] = 'server.username = "www-data"\nserver.groupname = "www-data"'
         if self.server == "nginx":
             (home / "nginx.conf").write_text(NGINX.format(**values))
             argv = ["/usr/sbin/nginx", "-e", home / "error.log", "-p", home, "-c",

@@ -25,6 +25,8 @@ NETNS_FILES = Path("/etc/netns")
 
 
 def default_directory():
+    if os.environ.get("WEIR_LAB_DIR"):
+        return Path(os.environ["WEIR_LAB_DIR"])
     if os.geteuid() == 0:
         return Path("/run/weir-lab")
     base = os.environ.get("XDG_RUNTIME_DIR")
