@@ -67,10 +67,36 @@ static const struct timeouts *timeouts_of(const struct client *client)
     return listener != NULL ? &listener->timeouts : &removed;
 }
 
+// Room for one more. When there is none, one of the oldest connections that waits for its next
+// request is closed, as its client must expect at any time (RFC 9112 §9.5).
+static bool make_room(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->connections, memory_order_relaxed) <
+        worker->connections_max) {
+        return true;
+    }
+    int looks = 0;
+    LIST_FOREACH(&worker->clients, link)
+    {
+        struct client *client = CONTAINER_OF(link, struct client, link);
+        if (looks++ == EVICT_LOOKS) {
+            break;
+        }
+        if (client->request == NULL && !client->closing && client->input == NULL &&
+            (client->requests > 0 || client->lingering)) {
+            COUNT(worker, connections_evicted);
+            client_close(client);
+            return true;
+        }
+    }
+    return false;
+}
+
 void client_accept(struct worker_listener *listener, int fd, const struct addr *peer)
 {
     struct worker *worker = listener->worker;
-    struct client *client = pool_take(&worker->client_pool);
+    struct client *client =
+        listener->is_status || make_room(worker) ? pool_take(&worker->client_pool) : NULL;
     if (client == NULL ||
         stream_open_accepted(&client->stream, worker->loop, fd, &client_ops) < 0) {
         if (client != NULL) {

@@ -31,6 +31,10 @@ enum {
     HEAD_ROOM = 2048,
     // What Weir adds to a head, at most.
     HEAD_ADDED = 512,
+    // Descriptors that clients never get: for listeners, health checks, the control socket.
+    DESCRIPTORS_RESERVED = 128,
+    // Connections looked at for one that is idle, when a new one takes the last descriptor.
+    EVICT_LOOKS = 64,
     // A connection that has not sent its first request yet gets this long once the unit drains.
     DRAIN_FIRST_REQUEST_MS = 1000,
 };

@@ -2,6 +2,7 @@
 #include "proxy/worker.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "proxy/frontend.h"
@@ -212,6 +213,17 @@ void worker_send_drain(struct worker *worker, struct worker_drain *letter)
 
 // ---- The thread -------------------------------------------------------------------------------
 
+static uint32_t share_of_descriptors(unsigned worker_count)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY) {
+        return UINT32_MAX;
+    }
+    rlim_t usable =
+        files.rlim_cur > DESCRIPTORS_RESERVED ? files.rlim_cur - DESCRIPTORS_RESERVED : 0;
+    return (uint32_t)MAX(usable / 2 / worker_count, (rlim_t)8);
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
@@ -242,6 +254,7 @@ int worker_init(struct worker *worker, unsigned index, unsigned worker_count,
     pool_init(&worker->room_pool, HEAD_ROOM);
     pool_init(&worker->backend_pool, sizeof(struct backend));
     random_seed(&worker->random, seed);
+    worker->connections_max = share_of_descriptors(worker_count);
     int error = loop_new(NULL, &worker->loop);
     if (error < 0) {
         return error;

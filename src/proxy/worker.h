@@ -48,6 +48,9 @@ struct worker {
     struct pool client_pool, request_pool, head_pool, room_pool, backend_pool;
     struct random_state random;
     bool draining, stopping;
+    // Connections this worker takes. Each may need one to a target, so together they are half of
+    // the descriptors at most: a crowd of idle clients must not leave none for the others.
+    uint32_t connections_max;
     uint64_t date_due_ms;
     uint32_t date_len;
     char date[48];
