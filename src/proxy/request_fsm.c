@@ -2,16 +2,15 @@
 // The course of a request. Each state has a step, which does what can be done now and returns the
 // state to go on with, or REQUEST_PAUSE to wait for the next event; run() does nothing but that.
 //
-//     HEAD ──head whole──▶ CHOOSE ──new connection──▶ CONNECT ──open──▶ SEND ──▶ AWAIT ──head──▶
-//     RELAY
-//      │                    │ ▲ └───────── idle one ──────────────────────▲ │      │  │ │ │ refused
-//      │ └──failed: next target──────┘                 │      │  │ 101        │ │ │ └──closed under
-//      us: once more ────────────────┼──────┘  ▼            │ ▼          no target ▼ │       TUNNEL
-//      │
-//    ANSWER ◀───────────────┴────────────── late, broken, refused ──────────┘         │  answer
-//    whole│
-//      └──────────▶ FINISH ──▶ GONE
-//      ◀────────────────────────────────────────────────┴──────────────┘
+//     HEAD ──head whole──▶ CHOOSE ──new connection──▶ CONNECT ──open──▶ SEND ──▶ AWAIT ──▶ RELAY
+//      │                    │ ▲ │                        │               ▲  │      │ │       │
+//      │                    │ │ └──────idle one──────────┼───────────────┘  │      │ │       │
+//      │                    │ └──failed: next target─────┘ (closed under us: once more)      │
+//      │ refused            │ no target                            101, TCP: TUNNEL  │       │
+//      ▼                    ▼                                                        │       │
+//    ANSWER ◀───────────────┴───────────── late, broken, refused ────────────────────┘       │
+//      │                                                                        answer whole │
+//      └──────────▶ FINISH ──▶ GONE    ◀─────────────────────────────────────────────────────┘
 //
 // The request's body flows from SEND on, beside whatever the answer does. Once the answer's head is
 // queued to the client nothing can be said any more: what breaks then breaks the connection.
