@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The documents between our programs: refused, or whole; what was accepted prints and parses.
-#include <stdlib.h>
-
 #include "model/desired.h"
 #include "model/observed.h"
 #include "model/snapshot.h"
