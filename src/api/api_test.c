@@ -184,6 +184,9 @@ static void test_events_are_held_until_something_happens(void **state)
     assert_int_equal(json_array_size(items), 1);
     int64_t last = number_at(json_array_get(items, 0), "id");
     reply_free(&reply);
+    reply = ask(world, "GET", "/v1/events?limit=1&after=0", "");
+    assert_string_equal(text_at(reply.json, "items.0.kind"), "project_created");
+    reply_free(&reply);
     char path[96];
     snprintf(path, sizeof(path), "/v1/events?after=%d&wait_ms=20000&project=1", (int)last);
     int fd = dial(world);

@@ -43,6 +43,7 @@ struct call {
     struct controller_waiter waiter;
     struct timer deadline;
     bool expired, is_waiting;
+    bool has_after;                         // of events: waits_for_after was given
     uint64_t waits_for_id, waits_for_after; // the function's own
     uint64_t project_id, load_balancer_id;
     unsigned reply_status;

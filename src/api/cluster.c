@@ -77,17 +77,19 @@ int serve_observed(struct call *call)
 
 // ── Events ───────────────────────────────────────────────────────────────────────────────────
 
+// Without `after` the newest; from then on those that follow.
 static int look_for_events(struct call *call, size_t limit, json_t **ret_items)
 {
-    struct event_filter filter = {.project_id = call->project_id,
-                                  .load_balancer_id = call->load_balancer_id,
-                                  .after = call->waits_for_after,
-                                  .limit = limit};
-    const struct event *events;
+    struct service_event_filter filter = {.project_id = call->project_id,
+                                          .load_balancer_id = call->load_balancer_id,
+                                          .after = call->waits_for_after,
+                                          .limit = limit,
+                                          .newest = !call->has_after};
+    struct event *events;
     size_t count = 0;
     struct arena arena;
     arena_init(&arena, 8192);
-    int r = controller_events(call->api->options.controller, &filter, &arena, &events, &count);
+    int r = service_event_list(call->api->service, &filter, &arena, &events, &count, &call->error);
     json_t *items = r == 0 ? json_array() : NULL;
     for (size_t i = 0; i < count && items != NULL; i++) {
         json_t *item = schema_print(&event_schema, &events[i]);
@@ -96,11 +98,12 @@ static int look_for_events(struct call *call, size_t limit, json_t **ret_items)
             items = NULL;
         } else {
             call->waits_for_after = events[i].id;
+            call->has_after = true;
         }
     }
     arena_reset(&arena);
     if (items == NULL) {
-        return error_set(&call->error, -ENOMEM, "out of memory");
+        return r < 0 ? r : error_set(&call->error, -ENOMEM, "out of memory");
     }
     *ret_items = items;
     return 0;
@@ -231,8 +234,10 @@ int serve_events(struct call *call)
         return r;
     }
     call->waits_for_id = MAX(limit, UINT64_C(1));
-    if (last != NULL) {
-        str_to_u64(last->value, INT64_MAX, &call->waits_for_after);
+    const char *after = call_parameter(call, "after");
+    call->has_after = after != NULL && after[0] != '\0';
+    if (last != NULL && str_to_u64(last->value, INT64_MAX, &call->waits_for_after) == 0) {
+        call->has_after = true;
     }
     bool streams = accept != NULL &&
                    memmem(accept->value.at, accept->value.len, "text/event-stream", 17) != NULL;

@@ -442,24 +442,6 @@ bool controller_find_route(struct controller *controller, const struct prefix *s
     return false;
 }
 
-int controller_events(struct controller *controller, const struct event_filter *filter,
-                      struct arena *arena, const struct event **ret_events, size_t *ret_count)
-{
-    struct service_event_filter asked = {
-        .project_id = filter->project_id,
-        .load_balancer_id = filter->load_balancer_id,
-        .after = filter->after,
-        .limit = filter->limit,
-        .newest = filter->after == 0,
-    };
-    struct event *events;
-    int r = service_event_list(&controller->service, &asked, arena, &events, ret_count, NULL);
-    if (r == 0) {
-        *ret_events = events;
-    }
-    return r;
-}
-
 // ── Waiters ──────────────────────────────────────────────────────────────────────────────────
 // One list for all: changes are rare beside the requests that wait, and a waiter looks for itself.
 

@@ -63,14 +63,6 @@ int controller_nodes(struct controller *controller, struct arena *arena, struct 
 // A route of one of the nodes' machines that overlaps the subnet; false when there is none.
 bool controller_find_route(struct controller *controller, const struct prefix *subnet,
                            struct prefix *ret_route, const char **ret_node);
-struct event_filter {
-    uint64_t project_id, load_balancer_id; // 0: any
-    uint64_t after;                        // only ids greater than this
-    size_t limit;                          // the last so many when after is 0, the first otherwise
-};
-// By id, ascending; in the arena.
-int controller_events(struct controller *controller, const struct event_filter *filter,
-                      struct arena *arena, const struct event **ret_events, size_t *ret_count);
 
 // Waiters: woken once, at the end of a turn in which something changed, and unlinked by then; look
 // and wait again. Embedded; the owner cancels before it frees.
