@@ -17,11 +17,6 @@ struct work {
     struct outlook outlooks[]; // one a unit
 };
 
-static bool is_alive(enum unit_state state)
-{
-    return state == UNIT_STARTING || state == UNIT_SERVING || state == UNIT_FAILED;
-}
-
 static struct plan_action *add_action(struct work *work, enum plan_action_kind kind, size_t unit)
 {
     struct plan *plan = work->plan;
@@ -93,7 +88,7 @@ static void plan_deletion(struct work *work)
 {
     work->plan->finished = true;
     for (size_t i = 0; i < work->input->unit_count; i++) {
-        if (is_alive(work->outlooks[i].state)) {
+        if (failover_is_alive(work->outlooks[i].state)) {
             retire_unit(work, i, 0, "its load balancer is deleted");
         } else if (work->outlooks[i].state == UNIT_LEAVING) {
             move_unit(work, i, UNIT_DRAINING, 0, "its load balancer is deleted");
@@ -111,7 +106,7 @@ static size_t find_primary_of(const struct work *work, size_t replacement)
 {
     uint64_t id = work->input->units[replacement].unit->replaces;
     for (size_t i = 0; i < work->input->unit_count; i++) {
-        if (work->input->units[i].unit->id == id && is_alive(work->outlooks[i].state)) {
+        if (work->input->units[i].unit->id == id && failover_is_alive(work->outlooks[i].state)) {
             return i;
         }
     }
@@ -199,7 +194,7 @@ static size_t find_surplus(const struct work *work)
     size_t found = SIZE_MAX;
     for (size_t i = 0; i < work->input->unit_count; i++) {
         const struct outlook *outlook = &work->outlooks[i];
-        if (outlook->role == UNIT_PRIMARY && is_alive(outlook->state) &&
+        if (outlook->role == UNIT_PRIMARY && failover_is_alive(outlook->state) &&
             (found == SIZE_MAX || rank[outlook->state] >= rank[work->outlooks[found].state])) {
             found = i;
         }
@@ -212,7 +207,8 @@ static void plan_count(struct work *work)
 {
     uint32_t primaries = 0;
     for (size_t i = 0; i < work->input->unit_count; i++) {
-        primaries += work->outlooks[i].role == UNIT_PRIMARY && is_alive(work->outlooks[i].state);
+        primaries +=
+            work->outlooks[i].role == UNIT_PRIMARY && failover_is_alive(work->outlooks[i].state);
     }
     for (; primaries < work->input->wanted; primaries++) {
         struct plan_action *action = add_action(work, PLAN_CREATE, SIZE_MAX);
@@ -250,7 +246,8 @@ void plan_balancer(const struct plan_input *input, const struct failover_setting
         plan_deletion(work);
     } else {
         for (size_t i = 0; i < input->unit_count; i++) {
-            if (work->outlooks[i].role == UNIT_REPLACEMENT && is_alive(work->outlooks[i].state)) {
+            if (work->outlooks[i].role == UNIT_REPLACEMENT &&
+                failover_is_alive(work->outlooks[i].state)) {
                 plan_replacement(work, i);
             }
         }

@@ -199,8 +199,24 @@ void cluster_judge_unit(struct cluster *cluster, struct cluster_unit *unit, uint
 uint64_t cluster_next_judgement(const struct cluster *cluster);
 void cluster_fill_unit(const struct cluster *cluster, const struct cluster_unit *unit,
                        struct failover_unit *ret_unit);
-// cluster_plan.c
+// cluster_place.c
+struct place {
+    struct cluster *cluster;
+    const struct cluster_balancer *balancer;
+    const struct cluster_node *avoid; // where the unit that is replaced just died; NULL
+    struct cluster_unit *const *made; // in the same transaction, not recorded yet
+    size_t made_count;
+    struct arena *arena;
+    uint64_t now_ms;
+};
+// NULL: no node is ready.
+struct cluster_node *cluster_place_node(const struct place *place);
+// Fills front and back. -ENOSPC, -ENOENT (the project is gone), -ENOMEM.
+int cluster_place_addresses(const struct place *place, struct unit *unit);
+// cluster_status.c
+bool cluster_same_addresses(const struct steering *a, const struct steering *b);
 void cluster_steer(struct cluster *cluster, struct cluster_balancer *balancer);
+// cluster_plan.c
 void cluster_carry_out(struct cluster *cluster, struct cluster_balancer *balancer, uint64_t now_ms);
 // Takes away units whose load balancer is gone already.
 void cluster_take_orphans(struct cluster *cluster, uint64_t now_ms);

@@ -6,7 +6,6 @@
 
 #include "control/cluster.h"
 #include "control/keys.h"
-#include "control/placement.h"
 
 // One plan under way. balancer NULL: units whose load balancer is gone.
 struct move {
@@ -67,18 +66,12 @@ static int gather(struct move *move)
     return 0;
 }
 
-static bool is_alive(const struct unit *unit)
-{
-    return unit->state == UNIT_STARTING || unit->state == UNIT_SERVING ||
-           unit->state == UNIT_FAILED;
-}
-
 static uint32_t budget_left(const struct cluster *cluster)
 {
     uint32_t primaries = 0, replacements = 0;
     TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
     {
-        bool alive = is_alive(&unit->unit);
+        bool alive = failover_is_alive(unit->unit.state);
         primaries += alive && unit->unit.role == UNIT_PRIMARY;
         replacements += alive && unit->unit.role == UNIT_REPLACEMENT;
     }
@@ -183,112 +176,6 @@ static void apply_move(struct move *move, const struct plan_action *action)
     tell_move(move, action->unit, from, action);
 }
 
-// Addresses in use: of every unit recorded or just made, and of targets, which live in the same
-// subnet as back addresses.
-static int gather_taken(const struct move *move, const struct cluster_project *project,
-                        struct ipam_taken *ret_front, struct ipam_taken *ret_back)
-{
-    const struct cluster *cluster = move->cluster;
-    struct arena *arena = (struct arena *)&move->arena;
-    size_t targets = 0;
-    TABLE_FOREACH(&cluster->groups, struct cluster_group, group)
-    {
-        targets += group->group.project_id == project->record.id ? group->group.target_count : 0;
-    }
-    size_t room = cluster->units.count + move->created_count;
-    struct addr *front = arena_array(arena, struct addr, room);
-    struct addr *back = arena_array(arena, struct addr, room + targets);
-    if (front == NULL || back == NULL) {
-        return -ENOMEM;
-    }
-    size_t fronts = 0, backs = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
-        front[fronts++] = unit->unit.front;
-        if (unit->unit.project_id == project->record.id) {
-            back[backs++] = unit->unit.back;
-        }
-    }
-    for (size_t i = 0; i < move->created_count; i++) {
-        front[fronts++] = move->created[i]->unit.front;
-        back[backs++] = move->created[i]->unit.back;
-    }
-    TABLE_FOREACH(&cluster->groups, struct cluster_group, group)
-    {
-        if (group->group.project_id != project->record.id) {
-            continue;
-        }
-        for (size_t i = 0; i < group->group.target_count; i++) {
-            backs += addr_parse_ip(str_of(group->group.targets[i].address), &back[backs]) == 0;
-        }
-    }
-    *ret_front = (struct ipam_taken){front, fronts, cluster->releases, cluster->release_count};
-    *ret_back = (struct ipam_taken){back, backs, cluster->releases, cluster->release_count};
-    return 0;
-}
-
-static int pick_addresses(struct move *move, struct unit *unit)
-{
-    const struct cluster_project *project = table_find(&move->cluster->projects, unit->project_id);
-    struct ipam_taken front, back;
-    if (project == NULL) {
-        return -ENOENT;
-    }
-    int r = gather_taken(move, project, &front, &back);
-    struct ipam_range front_range = ipam_front_range(&move->cluster->service->front_subnet);
-    struct ipam_range back_range = ipam_back_range(&project->project.subnet);
-    if (r == 0) {
-        r = ipam_pick(&front_range, &front, move->now_ms, &unit->front);
-    }
-    return r < 0 ? r : ipam_pick(&back_range, &back, move->now_ms, &unit->back);
-}
-
-// avoid: where the unit that is replaced just died; NULL.
-static struct cluster_node *pick_node(struct move *move, const struct cluster_node *avoid)
-{
-    struct cluster *cluster = move->cluster;
-    struct placement_node *places =
-        arena_array(&move->arena, struct placement_node, cluster->node_count);
-    struct cluster_node **nodes =
-        arena_array(&move->arena, struct cluster_node *, cluster->node_count);
-    if (places == NULL || nodes == NULL) {
-        return NULL;
-    }
-    size_t count = 0;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
-        struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
-        nodes[count] = node;
-        places[count++] = (struct placement_node){
-            .name = node->name, .ready = node->heard && !node->missing, .avoid = node == avoid};
-    }
-    // Dead units do not count for the spread at first, so that a crashed process comes back where
-    // its place is; once a replacement failed too, they do: then the place may be at fault.
-    bool count_dead = move->balancer->replacement_failures > 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
-        for (size_t i = 0; i < count; i++) {
-            if (nodes[i] == unit->node) {
-                places[i].units += unit->unit.state != UNIT_DELETING;
-                places[i].balancer_units +=
-                    unit->unit.load_balancer_id == move->balancer->record.id &&
-                    (is_alive(&unit->unit) && (count_dead || unit->unit.state != UNIT_FAILED));
-                break;
-            }
-        }
-    }
-    for (size_t k = 0; k < move->created_count; k++) {
-        for (size_t i = 0; i < count; i++) {
-            if (nodes[i] == move->created[k]->node) {
-                places[i].units++;
-                places[i].balancer_units++;
-            }
-        }
-    }
-    int chosen = placement_choose(places, count);
-    return chosen < 0 ? NULL : nodes[chosen];
-}
-
 // Tells once that something is missing, and that it is waited for.
 static void tell_lack(struct move *move, bool *told, const char *kind, const char *what)
 {
@@ -305,7 +192,16 @@ static void apply_create(struct move *move, const struct plan_action *action)
     struct cluster_balancer *balancer = move->balancer;
     const struct cluster_unit *replaced =
         action->role == UNIT_REPLACEMENT ? move->units[action->unit] : NULL;
-    struct cluster_node *node = pick_node(move, replaced != NULL ? replaced->node : NULL);
+    struct place place = {
+        .cluster = move->cluster,
+        .balancer = balancer,
+        .avoid = replaced != NULL ? replaced->node : NULL,
+        .made = move->created,
+        .made_count = move->created_count,
+        .arena = &move->arena,
+        .now_ms = move->now_ms,
+    };
+    struct cluster_node *node = cluster_place_node(&place);
     if (node == NULL) {
         tell_lack(move, &balancer->waits_for_node, "no_node", "no node is ready");
         return;
@@ -330,7 +226,7 @@ static void apply_create(struct move *move, const struct plan_action *action)
         .state_at = move->wall_ms,
         .reason = action->why,
     };
-    int r = pick_addresses(move, &unit->unit);
+    int r = cluster_place_addresses(&place, &unit->unit);
     if (r < 0) {
         free(unit);
         if (r == -ENOSPC) {
@@ -506,48 +402,11 @@ static int commit(struct move *move)
 
 // ── Afterwards ───────────────────────────────────────────────────────────────────────────────
 
-static bool same_addresses(const struct steering *a, const struct steering *b)
-{
-    if (a->count != b->count) {
-        return false;
-    }
-    for (size_t i = 0; i < a->count; i++) {
-        if (!addr_equal(&a->addresses[i], &b->addresses[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void cluster_steer(struct cluster *cluster, struct cluster_balancer *balancer)
-{
-    enum { UNITS_MAX = 256 };
-    struct failover_unit units[UNITS_MAX];
-    size_t count = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
-        if (unit->unit.load_balancer_id == balancer->record.id && count < UNITS_MAX) {
-            cluster_fill_unit(cluster, unit, &units[count++]);
-        }
-    }
-    struct steering steering;
-    steering_choose(units, count, balancer->balancer.deleting, &steering);
-    if (!same_addresses(&steering, &balancer->steering)) {
-        cluster->names_changed = true;
-    }
-    balancer->steering = steering;
-    balancer->served |= steering.serving > 0;
-    enum load_balancer_state state = steering_state(&steering, balancer->balancer.units,
-                                                    balancer->served, balancer->balancer.deleting);
-    cluster->told |= state != balancer->state;
-    balancer->state = state;
-}
-
 static void tell_dns(struct move *move)
 {
     struct cluster_balancer *balancer = move->balancer;
     const struct steering *now = &balancer->steering;
-    if (same_addresses(now, &balancer->announced)) {
+    if (cluster_same_addresses(now, &balancer->announced)) {
         return;
     }
     balancer->announced = *now;

@@ -1,8 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// What users see of a load balancer: made when somebody asks, from what is recorded and seen now.
+// Where clients are sent (steering.h applied), and what users see of a load balancer: made when
+// somebody asks, from what is recorded and seen now.
 #include <string.h>
 
 #include "control/cluster.h"
+
+bool cluster_same_addresses(const struct steering *a, const struct steering *b)
+{
+    if (a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (!addr_equal(&a->addresses[i], &b->addresses[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cluster_steer(struct cluster *cluster, struct cluster_balancer *balancer)
+{
+    enum { UNITS_MAX = 256 };
+    struct failover_unit units[UNITS_MAX];
+    size_t count = 0;
+    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
+    {
+        if (unit->unit.load_balancer_id == balancer->record.id && count < UNITS_MAX) {
+            cluster_fill_unit(cluster, unit, &units[count++]);
+        }
+    }
+    struct steering steering;
+    steering_choose(units, count, balancer->balancer.deleting, &steering);
+    if (!cluster_same_addresses(&steering, &balancer->steering)) {
+        cluster->names_changed = true;
+    }
+    balancer->steering = steering;
+    balancer->served |= steering.serving > 0;
+    enum load_balancer_state state = steering_state(&steering, balancer->balancer.units,
+                                                    balancer->served, balancer->balancer.deleting);
+    cluster->told |= state != balancer->state;
+    balancer->state = state;
+}
 
 // Units are bounded by the wanted count (8), its replacements and what is on its way out.
 static int fill_units(const struct cluster *cluster, uint64_t balancer_id, struct arena *arena,

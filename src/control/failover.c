@@ -105,6 +105,11 @@ uint64_t failover_stable_ms(const struct failover_settings *settings, uint32_t f
     return MIN((uint64_t)settings->stable_ms << MIN(flaps, 8U), most_ms);
 }
 
+bool failover_is_alive(enum unit_state state)
+{
+    return state == UNIT_STARTING || state == UNIT_SERVING || state == UNIT_FAILED;
+}
+
 bool failover_move_allowed(enum unit_state from, enum unit_state to)
 {
     static const uint8_t allowed[] = {

@@ -115,6 +115,8 @@ struct failover_unit {
 // How long a unit must serve before step 5 believes it: doubled with each flap, up to the failure
 // threshold.
 uint64_t failover_stable_ms(const struct failover_settings *settings, uint32_t flaps);
+// Starting, serving or failed: it counts as a unit of its load balancer.
+bool failover_is_alive(enum unit_state state);
 // Is the move in the table above?
 bool failover_move_allowed(enum unit_state from, enum unit_state to);
 // The state that follows from the unit's own state and evidence alone. *ret_why: a reason for a
