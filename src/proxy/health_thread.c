@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/health_thread.h"
 
+#include <unistd.h>
+
 #include "base/log.h"
 #include "health/checker.h"
 
@@ -194,7 +196,11 @@ static void *health_main(void *argument)
     struct health_thread *health = argument;
     pthread_setname_np(pthread_self(), "health");
     sem_post(&health->started);
-    loop_run(health->loop);
+    int error = loop_run(health->loop);
+    if (error < 0) {
+        log_error("the event loop of the health checks failed: %s", strerror(-error));
+        _exit(1);
+    }
     return NULL;
 }
 

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "proxy/frontend.h"
 #include "proxy/request.h"
 #include "proxy/view.h"
@@ -231,7 +233,11 @@ static void *worker_main(void *argument)
     snprintf(name, sizeof(name), "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
     sem_post(&worker->started);
-    loop_run(worker->loop);
+    int error = loop_run(worker->loop);
+    if (error < 0) { // nothing can be served any more: whoever started the unit starts it anew
+        log_error("worker %u: the event loop failed: %s", worker->index, strerror(-error));
+        _exit(1);
+    }
     return NULL;
 }
 
