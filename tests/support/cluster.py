@@ -65,7 +65,7 @@ class Answer:
 class Cluster:
     living = []  # those not stopped yet
 
-    def __init__(self, run, runtime="oci", failure_threshold_s=60, user=None, **settings):
+    def __init__(self, run, runtime="oci", failure_threshold_s=60, user=None, hurried=True, **settings):
         self.run, self.runtime, self.user = run, runtime, user
         self.instance = run.instance()
         self.node = self.instance
@@ -81,7 +81,7 @@ class Cluster:
         self.database = os.path.join(self.directory, "db", "weir.db")
         self.failure_threshold_s = failure_threshold_s
         # Waits that are there for clients with a cached name, which tests don't have.
-        self.settings = {"leave_ms": 300, "drain_ms": 300, **settings}
+        self.settings = {"leave_ms": 300, "drain_ms": 300, **settings} if hurried else settings
         self.controller = self.agent = None
         self.targets, self.joined = {}, 0
         Cluster.living.append(self)
