@@ -139,3 +139,49 @@ def test_all_units_killed_at_once_come_back(cluster, project):
         cluster.kill_unit(unit)
     wait_for(lambda: project.get("shop", seconds=1).status == 200, 10, "serves again")
     cluster.wait_serving(project.name, "shop", seconds=40)
+
+
+def test_a_unit_killed_again_and_again_ends_with_two_that_serve(cluster, project):
+    places = project.join("ab")
+    project.create("shop", places)
+    for _ in range(6):
+        for unit in units(project, "shop"):
+            try:
+                cluster.kill_unit(unit)
+                break
+            except (OSError, ValueError, IndexError):
+                continue
+        wait_for(lambda: project.get("shop", seconds=1).status == 200, 10, "it answers")
+    wait_for(lambda: len(units(project, "shop")) == 2 and
+             {u["state"] for u in units(project, "shop").values()} == {"serving"}, 90,
+             lambda: str(units(project, "shop")))
+
+
+def test_the_workflow_goes_on_when_the_controller_dies_in_it(cluster, project):
+    places = project.join("ab")
+    project.create("shop", places)
+    before = units(project, "shop")
+    with NeverAgain(cluster, min(before)):
+        since = last_event(cluster)
+        wait_for(lambda: 1 in steps(cluster, project, since), 10, "the failure is found")
+        cluster.kill_controller()
+        cluster.start_controller()
+        wait_for(lambda: min(before) not in units(project, "shop"), THRESHOLD_S + 30,
+                 lambda: f"the dead one is deleted: {units(project, 'shop')}")
+    cluster.wait_serving(project.name, "shop", seconds=30)
+    assert len(units(project, "shop")) == 2
+    # Every step was taken once, though two controllers took them.
+    taken = steps(cluster, project, since)
+    assert taken.count(1) == 1 and taken.count(4) == 1, taken
+
+
+def test_without_a_controller_the_agent_starts_a_dead_unit_again(cluster, project):
+    places = project.join("a")
+    project.create("shop", places)
+    victim = units(project, "shop")[min(units(project, "shop"))]
+    cluster.kill_controller()
+    cluster.kill_unit(victim["id"])
+    wait_for(lambda: cluster.get_from(victim["address"], seconds=1).status == 200, 10,
+             "it serves again")
+    cluster.start_controller()
+    cluster.wait_serving(project.name, "shop", seconds=40)

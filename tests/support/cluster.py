@@ -83,6 +83,7 @@ class Cluster:
         # Waits that are there for clients with a cached name, which tests don't have.
         self.settings = {"leave_ms": 300, "drain_ms": 300, **settings} if hurried else settings
         self.controller = self.agent = None
+        self.agents = {}  # by node
         self.targets, self.joined = {}, 0
         Cluster.living.append(self)
 
@@ -103,8 +104,8 @@ class Cluster:
                 "--failure-threshold-s", str(self.failure_threshold_s),
                 *(f"--set={name}={number}" for name, number in self.settings.items())]
 
-    def agent_command(self):
-        return [os.path.join(PROGRAMS, "weir-agent"), "--node", self.node,
+    def agent_command(self, node=None):
+        return [os.path.join(PROGRAMS, "weir-agent"), "--node", node or self.node,
                 "--instance", self.instance, "--runtime", self.runtime,
                 "--controller", f"http://127.0.0.1:{self.port}",
                 "--run-dir", os.path.join(self.directory, "run"),
@@ -118,11 +119,18 @@ class Cluster:
             wait_for(lambda: self.rest("GET", "/v1/health").status == 200, 15,
                      lambda: "controller's health\n" + self.log("controller"))
 
-    def start_agent(self, wait=True):
-        self.agent = self.run.start(self.agent_command(), f"{self.instance}/agent.log",
-                                    user=self.user)
+    def start_agent(self, wait=True, node=None):
+        """node: another one than the cluster's first (runtime "process" only)."""
+        node = node or self.node
+        log = "agent" if node == self.node else f"agent-{node}"
+        agent = self.run.start(self.agent_command(node), f"{self.instance}/{log}.log",
+                               user=self.user)
+        self.agents[node] = agent
+        if node == self.node:
+            self.agent = agent
         if wait:
-            wait_for(self.node_ready, 15, lambda: "the node's report\n" + self.log("agent"))
+            wait_for(lambda: self.node_ready(node), 15,
+                     lambda: "the node's report\n" + self.log(log))
 
     def start(self):
         self.start_controller()
@@ -150,12 +158,12 @@ class Cluster:
         Cluster.living.remove(self)
         for targets in list(self.targets.values()):
             self.leave(targets)
-        for child in (self.agent, self.controller):
+        for child in (*self.agents.values(), self.controller):
             if child and child.poll() is None:
                 child.kill()
                 child.wait()
-        if self.agent:
-            command(*self.agent_command(), "--remove-all", check=False, timeout=60)
+        for node in self.agents:
+            command(*self.agent_command(node), "--remove-all", check=False, timeout=60)
         left = self.leftovers()
         remove_instance(self.instance)
         for name in [n for n in namespaces() if n.startswith(f"wt-{self.instance}-")]:
@@ -218,8 +226,8 @@ class Cluster:
         return wait_for(serving, seconds, lambda: f"{name} of {project} serving\n" +
                         self.log("agent", 1500) + self.log("controller", 1500))
 
-    def node_ready(self):
-        return any(n["name"] == self.node and n["state"] == "ready"
+    def node_ready(self, node=None):
+        return any(n["name"] == (node or self.node) and n["state"] == "ready"
                    for n in self.ask("GET", "/v1/nodes")["items"])
 
     def events(self, **filters):
@@ -252,9 +260,10 @@ class Cluster:
     def unit_namespace(self, unit_id):
         return f"weir-{self.instance}-u{unit_id}"
 
-    def unit_pid(self, unit_id):
+    def unit_pid(self, unit_id, node=None):
         """Of the unit's first process, as the agent notes it."""
-        with open(os.path.join(self.directory, "run", self.node, "units", str(unit_id), "pid")) as f:
+        with open(os.path.join(self.directory, "run", node or self.node, "units", str(unit_id),
+                               "pid")) as f:
             return int(f.read().split()[0])
 
     def kill_unit(self, unit_id):
