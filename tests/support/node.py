@@ -120,6 +120,8 @@ class Node:
         left += [p for p in ("run", "state")
                  if os.path.exists(os.path.join(self.directory, p, self.name))]
         remove_instance(self.instance)
+        if "Sanitizer" in self.log(1 << 20) or "runtime error:" in self.log(1 << 20):
+            left.append("a sanitizer's complaint")
         return left and (left, said, self.log())
 
     # What it sees
