@@ -81,12 +81,27 @@ static struct agent_document *document_free(struct agent_document *document)
     return NULL;
 }
 
+// FNV-1a: tells whether a document is the one that is known already.
+static uint64_t text_digest(struct str text)
+{
+    uint64_t digest = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < text.len; i++) {
+        digest = (digest ^ (uint8_t)text.at[i]) * 0x100000001b3u;
+    }
+    return digest;
+}
+
 int agent_take_document(struct agent *agent, struct str text, bool keep, struct error *error)
 {
+    uint64_t digest = text_digest(text);
+    if (agent->document != NULL && agent->document->digest == digest) {
+        return 0;
+    }
     struct agent_document *document = calloc(1, sizeof(*document));
     if (document == NULL) {
         return error_set(error, -ENOMEM, "out of memory");
     }
+    document->digest = digest;
     arena_init(&document->arena, 65536);
     int result = desired_parse(text, &document->arena, &document->desired, error);
     if (result == 0 && strcmp(document->desired->node, agent->config->node) != 0) {

@@ -20,27 +20,36 @@ static const char *refusal_of(const struct agent *agent, uint64_t project_id)
     return NULL;
 }
 
+// Why a project's network, and with it its units', cannot be made; or NULL.
+static const char *ground_error(const struct agent *agent, uint64_t project_id)
+{
+    struct agent_network *network = agent_find_network((struct agent *)agent, project_id);
+    const char *error = refusal_of(agent, project_id);
+    error = error != NULL ? error : refusal_of(agent, 0);
+    if (error == NULL && agent->front_attempts.error[0] != '\0') {
+        error = agent->front_attempts.error;
+    }
+    if (error == NULL && network != NULL && network->attempts.error[0] != '\0') {
+        error = network->attempts.error;
+    }
+    return error;
+}
+
 static void report_network(const struct agent *agent, const struct desired_network *desired,
                            struct observed_network *report)
 {
     struct agent_network *network = agent_find_network((struct agent *)agent, desired->project_id);
-    const char *refused = refusal_of(agent, desired->project_id);
-    const char *front_refused = refusal_of(agent, 0);
     *report = (struct observed_network){desired->project_id, NETWORK_READY, ""};
     if (!agent->networked) {
         return;
     }
-    if (refused != NULL || front_refused != NULL) {
+    const char *error = ground_error(agent, desired->project_id);
+    if (error == NULL && (network == NULL || network->actual.presence != PRESENCE_READY)) {
+        error = "not made yet";
+    }
+    if (error != NULL) {
         report->state = NETWORK_FAILED;
-        report->error = refused != NULL ? refused : front_refused;
-    } else if (agent->front_attempts.error[0] != '\0') {
-        report->state = NETWORK_FAILED;
-        report->error = agent->front_attempts.error;
-    } else if (network == NULL || network->actual.presence != PRESENCE_READY) {
-        report->state = NETWORK_FAILED;
-        report->error = network != NULL && network->attempts.error[0] != '\0'
-                            ? network->attempts.error
-                            : "not made yet";
+        report->error = error;
     }
 }
 
@@ -100,8 +109,11 @@ static void report_unit(const struct agent *agent, const struct agent_unit *unit
     };
     if (unit->actual.process == UNIT_PROCESS_RUNNING && !unit->stopping) {
         report_running(agent, unit, arena, report);
-    } else if (desired == NULL || desired->draining || unit->stopping) {
+    } else if (desired == NULL || desired->draining) {
         report->state = OBSERVED_UNIT_STOPPED;
+    } else if (unit->stopping) {
+        report->state = OBSERVED_UNIT_FAILED;
+        report->error = "its network is made again";
     } else if (unit->attempts.error[0] != '\0') {
         report->state = OBSERVED_UNIT_FAILED;
         report->error = unit->attempts.error;
@@ -109,12 +121,15 @@ static void report_unit(const struct agent *agent, const struct agent_unit *unit
         report->state = OBSERVED_UNIT_FAILED;
         report->error = unit->crash;
     } else if (agent->networked && unit->actual.network != PRESENCE_READY) {
-        const char *refused = refusal_of(agent, desired->project_id);
-        refused = refused != NULL ? refused : refusal_of(agent, 0);
-        if (refused != NULL) {
+        const char *error = ground_error(agent, desired->project_id);
+        if (error != NULL) {
             report->state = OBSERVED_UNIT_FAILED;
-            report->error = refused;
+            report->error = error;
         }
+    }
+    // It serves, but does not reach all of its targets.
+    if (report->error[0] == '\0' && unit->outside_count > 0) {
+        report->error = agent->outside_attempts.error;
     }
 }
 

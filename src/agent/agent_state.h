@@ -68,6 +68,7 @@ struct agent_network {
 struct agent_document {
     struct arena arena;
     struct desired *desired;
+    uint64_t digest; // of its text
 };
 
 struct controller_link;

@@ -40,6 +40,7 @@ static void unit_detach(struct agent_unit *unit)
     unit->actual.control_open = false;
     unit->actual.drain_sent = false;
     unit->actual.snapshot_version = 0;
+    unit->actual.serving_version = 0;
 }
 
 // Its process has ended: by our doing, after a drain, or by itself.
@@ -90,6 +91,9 @@ static void unit_state_told(struct agent_unit *unit, struct unit_control_answer 
     if (first) {
         unit->actual.control_open = true;
         unit->actual.snapshot_version = answer->version;
+    }
+    if (first || unit->actual.serving_version != answer->version) {
+        unit->actual.serving_version = answer->version;
         agent_plan_soon(unit->agent);
     }
     if (!served && answer->state == PROXY_SERVING) {

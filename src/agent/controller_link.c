@@ -63,6 +63,7 @@ static void link_polled(struct http_call *call, const struct http_answer *answer
         link_poll_failed(link, why);
         return;
     }
+    const struct agent_document *before = link->agent->document;
     struct error error = {0};
     if (answer->status == 200 && agent_take_document(link->agent, answer->body, true, &error) < 0) {
         snprintf(why, sizeof(why), "it was refused: %s", error.text);
@@ -77,7 +78,7 @@ static void link_polled(struct http_call *call, const struct http_answer *answer
     link->whole = false;
     // Answers that come at once, one after the other, must not become a busy loop.
     uint64_t took_ms = loop_now_ms(link->agent->loop) - link->asked_at_ms;
-    if (answer->status == 204 && took_ms < PAUSE_MS) {
+    if (link->agent->document == before && took_ms < PAUSE_MS) {
         timer_set(link->agent->loop, &link->retry, PAUSE_MS);
     } else {
         link_poll(link);

@@ -212,6 +212,8 @@ static void plan_unit_running(struct planner *planner, const struct desired_unit
     } else if (actual->snapshot_version != desired->snapshot_version) {
         propose(planner, actual->busy, 0,
                 (struct action){ACTION_SNAPSHOT_PUSH, desired->id, .unit = desired});
+    } else if (actual->serving_version != desired->snapshot_version) {
+        planner->plan.settled = false; // on its way, or refused
     }
 }
 

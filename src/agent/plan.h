@@ -54,7 +54,8 @@ struct actual_unit {
     struct addr front, back;
     enum unit_process process;
     bool control_open;         // it has told its state on its control socket
-    uint64_t snapshot_version; // it has, or was sent over this connection
+    uint64_t snapshot_version; // it was sent over this connection, or had when that began
+    uint64_t serving_version;  // it serves, as it said last
     bool drain_sent;           // over this connection
     bool busy;
     uint64_t retry_at_ms;
@@ -113,7 +114,7 @@ struct plan {
     size_t action_count;
     struct refusal *refusals;
     size_t refusal_count;
-    bool settled;        // all is as desired and nothing is under way
+    bool settled;        // all is as desired, units serve what they should, nothing is under way
     uint64_t wake_at_ms; // plan again then, because something waits for its next attempt; 0: never
 };
 

@@ -68,6 +68,7 @@ static void world_init(struct world *world)
             .process = UNIT_PROCESS_RUNNING,
             .control_open = true,
             .snapshot_version = 5,
+            .serving_version = 5,
         };
     }
     world->actual_networks[0] =
@@ -232,6 +233,14 @@ static void test_a_new_snapshot_is_pushed_once_and_only_to_who_listens(void **st
     assert_false(world.plan.settled);
     world.actual_units[0].snapshot_version = 6;
     expect(&world, "");
+    assert_false(world.plan.settled); // it has not said that it serves it
+    world.actual_units[0].serving_version = 6;
+    world.actual_units[1] = world.actual_units[0];
+    world.actual_units[1].id = 12;
+    world.actual_units[1].front = world.units[1].front;
+    world.actual_units[1].back = world.units[1].back;
+    expect(&world, "");
+    assert_true(world.plan.settled);
     // A version that goes back is another snapshot too.
     world.units[0].snapshot_version = 4;
     expect(&world, "P11");

@@ -191,6 +191,17 @@ struct http_client *http_client_free(struct http_client *client)
     return NULL;
 }
 
+// Bytes kept for a body of that length, its ending NUL included: a power of two, so that a long body
+// that comes in small parts is moved a few times, not at each part.
+static size_t body_room(size_t len)
+{
+    size_t room = 4096;
+    while (room < len + 1) {
+        room *= 2;
+    }
+    return room;
+}
+
 static size_t body_arrived(char *bytes, size_t size, size_t count, void *user)
 {
     struct http_call *call = user;
@@ -199,12 +210,14 @@ static size_t body_arrived(char *bytes, size_t size, size_t count, void *user)
         call->too_long = true;
         return 0;
     }
-    char *grown = realloc(call->body, call->body_len + len + 1);
-    if (grown == NULL) {
-        return 0;
+    if (call->body == NULL || body_room(call->body_len + len) > body_room(call->body_len)) {
+        char *grown = realloc(call->body, body_room(call->body_len + len));
+        if (grown == NULL) {
+            return 0;
+        }
+        call->body = grown;
     }
-    memcpy(grown + call->body_len, bytes, len);
-    call->body = grown;
+    memcpy(call->body + call->body_len, bytes, len);
     call->body_len += len;
     call->body[call->body_len] = '\0';
     return len;

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from support import load as loads
 from support.cluster import free_subnet
-from support.node import Node
+from support.node import FakeController, Node
 from support.run import PROGRAMS, command, namespaces, start_time
 from support.target import Targets
 from support.wait import holds_for, wait_for
@@ -386,8 +387,6 @@ def test_a_subnet_of_the_machines_own_is_refused_and_others_go_on(make_node, run
 
 def test_a_disk_that_is_full_is_said_and_worked_around(run, make_node):
     """The document cannot be kept; units start all the same."""
-    import http.server
-    import threading
     node = make_node()
     node.add_network(1, free_subnet())
     node.add_unit(1)
@@ -403,45 +402,20 @@ def test_a_disk_that_is_full_is_said_and_worked_around(run, make_node):
     except OSError:
         os.close(filler)
 
-    class Controller(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        reports = []
-
-        def do_GET(self):
-            body = json.dumps(node.document()).encode()
-            if "after=0" not in self.path:
-                time.sleep(0.5)
-                self.send_response(204)
-                self.end_headers()
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_PUT(self):
-            self.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Controller)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    controller = FakeController(node)
     try:
-        node.start("--controller", f"http://127.0.0.1:{server.server_address[1]}", desired=False)
+        node.start(*controller.options, desired=False)
         node.wait_unit(1)
         wait_for(lambda: "No space left" in node.log() and "in memory" in node.log(), 5,
                  lambda: "the complaint\n" + node.log())
-        wait_for(lambda: Controller.reports and Controller.reports[-1]["generation"] == 1, 5,
+        wait_for(lambda: controller.reports and controller.reports[-1]["generation"] == 1, 5,
                  "the report")
         os.unlink(os.path.join(state, "filler"))
         wait_for(lambda: os.path.exists(os.path.join(state, node.name, "desired.json")), 5,
                  "kept once there is room")
     finally:
         node.kill()
-        server.shutdown()
+        controller.stop()
         command(*node.agent_command("--remove-all"), check=False)
         command("umount", state)
 
@@ -491,6 +465,92 @@ def test_targets_outside_are_reached_and_the_machine_is_as_before(run, make_node
     wait_for(lambda: forwarding("uplink") == "0", 10, lambda: "undone\n" + node.log())
     assert "weir" not in in_namespace(machine, "nft", "list", "tables")
     targets.stop()
+
+
+def test_without_nft_the_unit_says_why_its_target_is_not_reached(run, make_node):
+    machine = run.namespace(run.instance() + "m")
+    programs = run.path(machine, "programs", "runc")
+    os.symlink(shutil.which("runc"), programs)
+    node = make_node(machine=machine)
+    node.add_network(1, free_subnet())
+    node.add_unit(1, targets=["198.51.100.7:8080"])
+    node.apply()
+    enter = os.path.dirname(programs) + "/nsenter"
+    os.symlink(shutil.which("nsenter"), enter)
+    node.start(env={"PATH": os.path.dirname(programs)})
+    unit = wait_for(lambda: (u := node.unit(1)) and "nft" in u["error"] and u, 10,
+                    lambda: "the reason\n" + node.log())
+    assert "not installed" in unit["error"], unit
+    node.wait_unit(1, "serving")
+
+
+@pytest.fixture
+def controlled(make_node):
+    """A node with a unit, and a controller under the test's hand."""
+    node = make_node()
+    node.add_network(1, free_subnet())
+    node.add_unit(1)
+    node.generation = 7
+    node.controller = FakeController(node)
+    node.start(*node.controller.options, desired=False)
+    node.wait_unit(1)
+    yield node
+    node.controller.stop()
+
+
+def test_a_change_is_fetched_at_once_and_the_outcome_reported_at_once(controlled):
+    node, controller = controlled, controlled.controller
+    controller.reports.clear()
+    node.add_unit(1, version=2)
+    begin = time.monotonic()
+    node.generation += 1
+
+    def told():
+        return [r for r in controller.reports if r["units"][0]["snapshot_version"] == 2
+                and r["generation"] == node.generation]
+    wait_for(told, 5, lambda: "the report\n" + node.log(), every=0.002)
+    assert time.monotonic() - begin < 0.7
+    # And then on the beat, whole each time, growing by one.
+    last = controller.reports[-1]["sequence"]
+    later = wait_for(lambda: controller.reports[-1]["sequence"] >= last + 2 and
+                     controller.reports[-1], 5, "the beat")
+    assert later["agent_started_at"] == controller.reports[0]["agent_started_at"]
+    numbers = [r["sequence"] for r in controller.reports]
+    assert numbers == sorted(set(numbers))
+    with open(os.path.join(node.directory, "state", node.name, "desired.json")) as file:
+        assert json.load(file)["generation"] == node.generation
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"node": "another", "generation": 9}',
+                                  '{"node": "n1"}', "x" * (17 << 20)],
+                         ids=["empty", "cut", "list", "foreign", "bare", "huge"])
+def test_a_document_that_makes_no_sense_changes_nothing(controlled, text):
+    node, controller = controlled, controlled.controller
+    pid = node.wait_unit(1)["pid"]
+    controller.text = text
+    controller.asked.clear()
+    wait_for(lambda: len(controller.asked) >= 2, 10, lambda: f"asked again {controller.asked}\n" + node.log())
+    assert len(controller.asked) < 20, "asked in a busy loop"
+    wait_for(lambda: "no desired document from the controller" in node.log(), 5,
+             lambda: "the complaint\n" + node.log())
+    node.wait_unit(1, pid=pid)
+    controller.text = None
+    node.generation += 1
+    node.add_unit(1, version=2)
+    node.wait_unit(1, snapshot_version=2, pid=pid)
+
+
+def test_a_controller_with_another_history_is_believed(controlled):
+    """Its database was brought back from a copy: the generation is lower than the agent's."""
+    node, controller = controlled, controlled.controller
+    controller.stop()
+    node.add_unit(2)
+    node.generation = 2
+    port = controller.server.server_address[1]
+    wait_for(lambda: "no desired document from the controller" in node.log(), 5, "its absence seen")
+    again = node.controller = FakeController(node, port)
+    node.wait_unit(2)
+    wait_for(lambda: again.reports and again.reports[-1]["generation"] == 2, 5, "applied")
 
 
 def test_two_agents_of_one_node_are_refused(run, node):

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent alone: no controller, its desired document in a file that the test writes."""
 
+import http.server
 import json
 import os
 import random
+import re
 import signal
+import socket
+import threading
+import time
 
-from .cluster import free_subnet
+from .cluster import free_port, free_subnet
 from .run import PROGRAMS, command, namespaces, remove_instance
 from .wait import wait_for
 
@@ -90,14 +95,14 @@ class Node:
             "--proxy", os.path.join(PROGRAMS, "weir-proxy"),
             *(["--desired", self.document_path] if desired else []), *more]
 
-    def start(self, *more, desired=True):
+    def start(self, *more, desired=True, env=None):
         """Its reports from now on are the new agent's."""
         try:
             os.unlink(self.run_path("observed.json"))
         except FileNotFoundError:
             pass
         self.agent = self.run.start(self.agent_command(*more, desired=desired),
-                                    f"{self.instance}/agent.log", user=self.user)
+                                    f"{self.instance}/agent.log", user=self.user, env=env)
 
     def kill(self, number=signal.SIGKILL):
         self.agent.send_signal(number)
@@ -158,3 +163,63 @@ class Node:
 
     def run_path(self, *parts):
         return os.path.join(self.directory, "run", self.name, *parts)
+
+
+class FakeController:
+    """What an agent asks of a controller, and what it reports, under the test's hand."""
+
+    def __init__(self, node, port=None):
+        self.reports, self.asked, self.peers = [], [], []
+        self.text = None  # answered in the place of the node's document
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                fake.peers.append(self.connection)
+
+            def do_GET(self):
+                fake.asked.append(self.path)
+                after = int(re.search(r"after=(\d+)", self.path)[1])
+                deadline = time.monotonic() + 0.5
+                while fake.text is None and after >= node.generation and after != 0:
+                    if time.monotonic() > deadline:
+                        return self.answer(204, b"")
+                    time.sleep(0.005)
+                self.answer(200, (json.dumps(node.document()) if fake.text is None else fake.text)
+                            .encode())
+
+            def do_PUT(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                fake.reports.append(json.loads(body))
+                self.answer(204, b"")
+
+            def answer(self, status, body):
+                self.send_response(status)
+                if status != 204:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                pass  # the agent was killed
+        self.server = Server(("127.0.0.1", port or free_port()), Handler)
+        self.options = ("--controller", f"http://127.0.0.1:{self.server.server_address[1]}")
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+        for peer in self.peers:
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
