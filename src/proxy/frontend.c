@@ -195,7 +195,9 @@ static void client_ended(struct stream *stream)
     struct client *client = client_of(stream);
     client->ended = true;
     if (client->lingering) {
-        client_close(client);
+        if (stream_queued(stream) == 0) { // else when that is sent
+            client_close(client);
+        }
     } else if (client->request != NULL) {
         request_client_ended(client->request);
     } else if (client->input == NULL) {

@@ -102,6 +102,8 @@ static inline const struct timeouts *request_timeouts(const struct request *requ
 void request_go_on(struct request *request);
 // Lets the target go: its connection is kept when keep is set.
 void request_leave_target(struct request *request, bool keep);
+// It will not be sent again.
+void request_release_room(struct request *request);
 // Ends it where it stands; the client's connection is the caller's matter.
 void request_drop(struct request *request);
 // Decides for an answer of the unit itself.

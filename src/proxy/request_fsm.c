@@ -22,6 +22,17 @@
 
 #include "proxy/request.h"
 
+void request_release_room(struct request *request)
+{
+    if (request->room_is_own) {
+        free(request->room);
+    } else if (request->room != NULL) {
+        pool_return(&request->worker->room_pool, request->room);
+    }
+    request->room = NULL;
+    request->room_is_own = false;
+}
+
 static void request_free(struct request *request)
 {
     struct client *client = request->client;
@@ -32,11 +43,7 @@ static void request_free(struct request *request)
     if (request->head != NULL) {
         pool_return(&worker->head_pool, request->head);
     }
-    if (request->room_is_own) {
-        free(request->room);
-    } else if (request->room != NULL) {
-        pool_return(&worker->room_pool, request->room);
-    }
+    request_release_room(request);
     view_unref(request->view);
     client->request = NULL;
     pool_return(&worker->request_pool, request);

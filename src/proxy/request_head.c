@@ -129,8 +129,8 @@ enum request_state request_step_head(struct request *request)
         request->body.ended = false; // wherever it ends
         return request_refuse(request, (unsigned)-len, request->head->refusal);
     }
-    if (client->ended) { // nobody is left to say it to, and no request to speak of
-        client_close(client);
+    if (client->ended) { // no request to speak of; answers to others may still be on their way
+        client_linger(client);
         return REQUEST_GONE;
     }
     if (client->deadline.kind != DEADLINE_CLIENT_HEADER) {
@@ -231,6 +231,7 @@ static enum request_state begin_switch(struct request *request, uint32_t head_le
     request->answer_begun = true;
     COUNT(request->worker, tunnels);
     return_head(request);
+    request_release_room(request);
     consume(&request->backend->input, head_len);
     return request_begin_tunnel(request);
 }
@@ -251,6 +252,7 @@ static enum request_state begin_answer(struct request *request, uint32_t head_le
     request->answer_begun = true;
     count_answer(request->worker, head->status);
     return_head(request);
+    request_release_room(request);
     consume(&request->backend->input, head_len);
     return REQUEST_RELAY;
 }

@@ -325,6 +325,16 @@ static void test_client_that_leaves_aborts_the_target(void **state)
     client = open_client();
 }
 
+// Both arrive in one turn, before the answer can be sent.
+static void test_client_that_ends_with_its_bad_request_gets_its_answer(void **state)
+{
+    assert_int_equal(send(client, "BAD\r\n\r\n", 7, MSG_NOSIGNAL), 7);
+    shutdown(client, SHUT_WR);
+    turn();
+    assert_answered(client, "400");
+    assert_int_equal(worker.client_pool.taken, 0);
+}
+
 static void test_slow_client_holds_a_bounded_queue(void **state)
 {
     static char block[65536];
@@ -374,6 +384,7 @@ int main(void)
         TEST(test_request_under_way_outlives_its_target_and_snapshot),
         TEST(test_removed_target_loses_its_idle_connections_others_keep_theirs),
         TEST(test_client_that_leaves_aborts_the_target),
+        TEST(test_client_that_ends_with_its_bad_request_gets_its_answer),
         TEST(test_slow_client_holds_a_bounded_queue),
         TEST(test_idle_client_owns_no_buffer),
     };
