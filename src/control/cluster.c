@@ -23,16 +23,14 @@ void cluster_mark_node(struct cluster_node *node)
 
 void cluster_mark_all_nodes(struct cluster *cluster)
 {
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         cluster_mark_node(CONTAINER_OF(link, struct cluster_node, link));
     }
 }
 
 static void mark_nodes_of(struct cluster *cluster, const struct cluster_balancer *balancer)
 {
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id == balancer->record.id) {
             cluster_mark_node(unit->node);
         }
@@ -77,8 +75,7 @@ static bool balancer_uses_group(const struct load_balancer *balancer, uint64_t g
 static void group_removed(struct cluster *cluster, void *item)
 {
     struct cluster_group *group = item;
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
         if (balancer_uses_group(&balancer->balancer, group->record.id)) {
             mark_nodes_of(cluster, balancer);
         }
@@ -94,8 +91,7 @@ static void group_changed(struct cluster *cluster, void *item, bool is_new)
 static void resolved_removed(struct cluster *cluster, void *item)
 {
     struct cluster_resolved *resolved = item;
-    TABLE_FOREACH(&cluster->groups, struct cluster_group, group)
-    {
+    TABLE_FOREACH (&cluster->groups, struct cluster_group, group) {
         for (size_t i = 0; i < group->group.target_count; i++) {
             if (strcmp(group->group.targets[i].address, resolved->resolved.host) == 0) {
                 group_removed(cluster, group);
@@ -303,8 +299,7 @@ static int load_kind(struct cluster *cluster, const struct kind *kind, struct er
                        &arena, &entries, error);
     struct table *table = table_of(cluster, kind);
     if (r == 0) {
-        TABLE_FOREACH(table, struct record, record)
-        {
+        TABLE_FOREACH (table, struct record, record) {
             record->present = false;
         }
         for (size_t i = 0; i < entries.count; i++) {
@@ -346,8 +341,7 @@ void cluster_load_all(struct cluster *cluster)
 
 struct cluster_node *cluster_find_node(const struct cluster *cluster, const char *name)
 {
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         if (strcmp(node->name, name) == 0) {
             return node;
@@ -413,16 +407,14 @@ int cluster_open(struct cluster *cluster, struct service *service, const struct 
     }
     // Who has units served once. DNS answers from the first question on as it did before; what
     // happened before this controller is not told as news.
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         struct cluster_balancer *balancer =
             table_find(&cluster->balancers, unit->unit.load_balancer_id);
         if (balancer != NULL) {
             balancer->served |= unit->unit.state != UNIT_STARTING;
         }
     }
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
         cluster_steer(cluster, balancer);
         balancer->announced = balancer->steering;
         balancer->told_state = balancer->state;

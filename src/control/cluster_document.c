@@ -156,8 +156,7 @@ static int fill_units(struct cluster *cluster, struct cluster_node *node, struct
     if (desired->units == NULL) {
         return -ENOMEM;
     }
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->node != node || !is_desired(unit)) {
             continue;
         }
@@ -199,8 +198,7 @@ static int fill_networks(struct cluster *cluster, struct arena *arena, struct de
     if (desired->networks == NULL) {
         return -ENOMEM;
     }
-    TABLE_FOREACH(&cluster->projects, struct cluster_project, project)
-    {
+    TABLE_FOREACH (&cluster->projects, struct cluster_project, project) {
         if (!project->project.deleting || needs_network(desired, project->record.id)) {
             desired->networks[desired->network_count++] = (struct desired_network){
                 .project_id = project->record.id,
@@ -270,8 +268,7 @@ void cluster_update_document(struct cluster *cluster, struct cluster_node *node)
     free(node->desired);
     node->desired = text;
     node->desired_len = strlen(text);
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->node != node) {
             continue;
         }

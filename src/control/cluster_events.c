@@ -146,6 +146,7 @@ void cluster_events_written(struct cluster *cluster, size_t count)
 void cluster_events_flush(struct cluster *cluster, uint64_t now_ms)
 {
     if (cluster->event_count == 0) {
+        cluster->event_flush_ms = 0; // they were of a decision that could not be recorded
         return;
     }
     struct arena arena;

@@ -12,8 +12,7 @@ static int gather_taken(const struct place *place, const struct cluster_project 
     const struct cluster *cluster = place->cluster;
     struct arena *arena = place->arena;
     size_t targets = 0;
-    TABLE_FOREACH(&cluster->groups, struct cluster_group, group)
-    {
+    TABLE_FOREACH (&cluster->groups, struct cluster_group, group) {
         targets += group->group.project_id == project->record.id ? group->group.target_count : 0;
     }
     size_t room = cluster->units.count + place->made_count;
@@ -23,8 +22,7 @@ static int gather_taken(const struct place *place, const struct cluster_project 
         return -ENOMEM;
     }
     size_t fronts = 0, backs = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         front[fronts++] = unit->unit.front;
         if (unit->unit.project_id == project->record.id) {
             back[backs++] = unit->unit.back;
@@ -34,8 +32,7 @@ static int gather_taken(const struct place *place, const struct cluster_project 
         front[fronts++] = place->made[i]->unit.front;
         back[backs++] = place->made[i]->unit.back;
     }
-    TABLE_FOREACH(&cluster->groups, struct cluster_group, group)
-    {
+    TABLE_FOREACH (&cluster->groups, struct cluster_group, group) {
         if (group->group.project_id != project->record.id) {
             continue;
         }
@@ -75,8 +72,7 @@ struct cluster_node *cluster_place_node(const struct place *place)
         return NULL;
     }
     size_t count = 0;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         nodes[count] = node;
         places[count++] = (struct placement_node){.name = node->name,
@@ -86,8 +82,7 @@ struct cluster_node *cluster_place_node(const struct place *place)
     // Dead units do not count for the spread at first, so that a crashed process comes back where
     // its place is; once a replacement failed too, they do: then the place may be at fault.
     bool count_dead = place->balancer->replacement_failures > 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         for (size_t i = 0; i < count; i++) {
             if (nodes[i] == unit->node) {
                 places[i].units += unit->unit.state != UNIT_DELETING;

@@ -44,8 +44,7 @@ static int gather(struct move *move)
     if (move->units == NULL) {
         return -ENOMEM;
     }
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (belongs(cluster, unit, move->balancer)) {
             move->units[move->count++] = unit;
         }
@@ -69,8 +68,7 @@ static int gather(struct move *move)
 static uint32_t budget_left(const struct cluster *cluster)
 {
     uint32_t primaries = 0, replacements = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         bool alive = failover_is_alive(unit->unit.state);
         primaries += alive && unit->unit.role == UNIT_PRIMARY;
         replacements += alive && unit->unit.role == UNIT_REPLACEMENT;
@@ -472,8 +470,7 @@ static void settle(struct move *move)
     struct cluster *cluster = move->cluster;
     struct cluster_balancer *balancer = move->balancer;
     uint64_t crash_at_ms = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id == balancer->record.id && unit->unit.state == UNIT_FAILED &&
             unit->unit.role == UNIT_PRIMARY) {
             crash_at_ms =
@@ -568,8 +565,7 @@ void cluster_carry_out(struct cluster *cluster, struct cluster_balancer *balance
 void cluster_take_orphans(struct cluster *cluster, uint64_t now_ms)
 {
     bool any = false;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         any |= belongs(cluster, unit, NULL);
     }
     if (any) {

@@ -14,14 +14,12 @@ static void publish_names(struct cluster *cluster)
 // Nothing of a project may be left but units on nodes that are away; those keep their records.
 static bool project_is_empty(const struct cluster *cluster, uint64_t id)
 {
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
         if (balancer->balancer.project_id == id) {
             return false;
         }
     }
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.project_id == id && unit->evidence != EVIDENCE_LOST) {
             return false;
         }
@@ -33,8 +31,7 @@ static void forget_projects(struct cluster *cluster)
 {
     cluster->projects_deleting = false;
     bool any = false;
-    TABLE_FOREACH(&cluster->projects, struct cluster_project, project)
-    {
+    TABLE_FOREACH (&cluster->projects, struct cluster_project, project) {
         if (project->project.deleting && project_is_empty(cluster, project->record.id)) {
             struct error error = {0};
             int r = service_project_forget(cluster->service, project->record.id, &error);
@@ -55,8 +52,7 @@ static void forget_projects(struct cluster *cluster)
 static void plan_balancers(struct cluster *cluster, uint64_t now_ms)
 {
     // What is known is in DNS before the disk has been asked for anything.
-    LIST_FOREACH(&cluster->dirty, link)
-    {
+    LIST_FOREACH (&cluster->dirty, link) {
         cluster_steer(cluster, CONTAINER_OF(link, struct cluster_balancer, dirty));
     }
     publish_names(cluster);
@@ -73,7 +69,11 @@ static void plan_balancers(struct cluster *cluster, uint64_t now_ms)
         struct list *link = due.next;
         list_remove(link);
         struct cluster_balancer *balancer = CONTAINER_OF(link, struct cluster_balancer, dirty);
-        cluster_carry_out(cluster, balancer, now_ms);
+        if (cluster->retry_ms != 0) {
+            cluster_mark(cluster, balancer); // the store refuses: all wait, none is forgotten
+        } else {
+            cluster_carry_out(cluster, balancer, now_ms);
+        }
     }
     publish_names(cluster);
 }
@@ -84,8 +84,7 @@ uint64_t cluster_run(struct cluster *cluster)
     if (now_ms - cluster->run_at_ms > CLUSTER_STALL_MS) {
         // This process slept; that nobody was heard meanwhile says nothing about them.
         cluster->judge_from_ms = now_ms;
-        TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-        {
+        TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
             if (unit->probe_failures < PROBE_FAILURES) {
                 unit->probe_failures = 0;
             }
@@ -96,8 +95,7 @@ uint64_t cluster_run(struct cluster *cluster)
     uint64_t next_ms = now_ms + CLUSTER_BEAT_MS;
     if (now_ms >= cluster->retry_ms) {
         cluster->retry_ms = 0;
-        TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-        {
+        TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
             if (balancer->check_ms <= now_ms) {
                 cluster_mark(cluster, balancer);
             }
@@ -111,15 +109,13 @@ uint64_t cluster_run(struct cluster *cluster)
             forget_projects(cluster);
         }
     } else {
-        LIST_FOREACH(&cluster->dirty, link)
-        {
+        LIST_FOREACH (&cluster->dirty, link) {
             cluster_steer(cluster, CONTAINER_OF(link, struct cluster_balancer, dirty));
         }
         next_ms = MIN(next_ms, cluster->retry_ms);
     }
     publish_names(cluster);
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         if (node->dirty) {
             cluster_update_document(cluster, node);
@@ -132,9 +128,8 @@ uint64_t cluster_run(struct cluster *cluster)
         cluster->told = false;
         cluster->ops.notify(cluster->ops.owner);
     }
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
-        next_ms = MIN(next_ms, balancer->check_ms);
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
+        next_ms = MIN(next_ms, MAX(balancer->check_ms, cluster->retry_ms));
     }
     if (cluster->event_flush_ms != 0) {
         next_ms = MIN(next_ms, cluster->event_flush_ms);
@@ -155,8 +150,7 @@ int cluster_names(const struct cluster *cluster, struct arena *arena,
         return -ENOMEM;
     }
     size_t count = 0;
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
         const struct cluster_project *project =
             table_find(&cluster->projects, balancer->balancer.project_id);
         if (project == NULL || balancer->balancer.deleting) {

@@ -185,6 +185,7 @@ static void record_node(struct cluster *cluster, struct cluster_node *node)
         cluster_events_written(cluster, events);
     } else {
         cluster_log(cluster, true, "node %s is not recorded: %s", node->name, error.text);
+        cluster->retry_ms = clock_now_ms(cluster->service->clock) + 1000;
     }
     arena_reset(&arena);
 }
@@ -202,8 +203,7 @@ static void tell_node(struct cluster *cluster, struct cluster_node *node, const 
 
 static void wake_balancers_that_wait(struct cluster *cluster)
 {
-    TABLE_FOREACH(&cluster->balancers, struct cluster_balancer, balancer)
-    {
+    TABLE_FOREACH (&cluster->balancers, struct cluster_balancer, balancer) {
         if (balancer->waits_for_node) {
             cluster_mark(cluster, balancer);
         }
@@ -283,8 +283,7 @@ int cluster_observe(struct cluster *cluster, const struct observed *observed, st
     node->missing = false;
     node->heard_ms = now_ms;
     node->last_report_at = clock->wall_ms(clock);
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->node == node) {
             take_report(cluster, unit, find_observed(copy, unit->record.id), now_ms);
         }
@@ -296,7 +295,9 @@ int cluster_observe(struct cluster *cluster, const struct observed *observed, st
             tell_node(cluster, node, is_new ? "node_joined" : "node_back",
                       is_new ? "joined" : "reports again", "");
         }
-        record_node(cluster, node);
+        if (now_ms >= cluster->retry_ms) {
+            record_node(cluster, node); // else with the next report
+        }
         cluster->told = true;
     }
     if (was_away) {
@@ -389,12 +390,10 @@ void cluster_judge_unit(struct cluster *cluster, struct cluster_unit *unit, uint
 static void judge_probes(struct cluster *cluster, uint64_t now_ms)
 {
     size_t answering = 0, failing = 0;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         CONTAINER_OF(link, struct cluster_node, link)->answers = false;
     }
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->observed != NULL && unit->observed->state == OBSERVED_UNIT_SERVING &&
             unit->probe_answered && !unit->node->missing && cluster_wants_probe(unit)) {
             answering += unit->probe_failures == 0;
@@ -416,8 +415,7 @@ static void judge_probes(struct cluster *cluster, uint64_t now_ms)
                                .why = blind ? "every unit that serves by its agent's report fails "
                                               "the controller's probe"
                                             : ""});
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         cluster_judge_unit(cluster, unit, now_ms);
     }
 }
@@ -431,8 +429,7 @@ static void judge_node(struct cluster *cluster, struct cluster_node *node, uint6
 {
     if (!node->missing && now_ms >= lost_at(cluster, node)) {
         node->missing = true;
-        TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-        {
+        TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
             if (unit->node == node) {
                 cluster_judge_unit(cluster, unit, now_ms);
             }
@@ -454,8 +451,7 @@ static void judge_node(struct cluster *cluster, struct cluster_node *node, uint6
 void cluster_judge(struct cluster *cluster, uint64_t now_ms)
 {
     judge_probes(cluster, now_ms);
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         judge_node(cluster, CONTAINER_OF(link, struct cluster_node, link), now_ms);
     }
 }
@@ -463,8 +459,7 @@ void cluster_judge(struct cluster *cluster, uint64_t now_ms)
 uint64_t cluster_next_judgement(const struct cluster *cluster)
 {
     uint64_t next_ms = UINT64_MAX;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         const struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         if (!node->missing) {
             next_ms = MIN(next_ms, lost_at(cluster, node));

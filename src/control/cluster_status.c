@@ -23,8 +23,7 @@ void cluster_steer(struct cluster *cluster, struct cluster_balancer *balancer)
     enum { UNITS_MAX = 256 };
     struct failover_unit units[UNITS_MAX];
     size_t count = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id == balancer->record.id && count < UNITS_MAX) {
             cluster_fill_unit(cluster, unit, &units[count++]);
         }
@@ -46,8 +45,7 @@ void cluster_steer(struct cluster *cluster, struct cluster_balancer *balancer)
 static int fill_units(const struct cluster *cluster, uint64_t balancer_id, struct arena *arena,
                       struct load_balancer_status *status)
 {
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         status->unit_count += unit->unit.load_balancer_id == balancer_id;
     }
     status->units = arena_array(arena, struct unit_status, status->unit_count);
@@ -55,8 +53,7 @@ static int fill_units(const struct cluster *cluster, uint64_t balancer_id, struc
         return -ENOMEM;
     }
     size_t count = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id == balancer_id) {
             status->units[count++] = (struct unit_status){
                 .id = unit->record.id,
@@ -93,8 +90,7 @@ static int fill_targets(const struct cluster *cluster, uint64_t balancer_id, str
                         struct load_balancer_status *status)
 {
     size_t room = 0;
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id == balancer_id && unit->observed != NULL) {
             room += unit->observed->target_count;
         }
@@ -103,8 +99,7 @@ static int fill_targets(const struct cluster *cluster, uint64_t balancer_id, str
     if (status->targets == NULL) {
         return -ENOMEM;
     }
-    TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->unit.load_balancer_id != balancer_id || !evidence_is_serving(unit->evidence) ||
             unit->observed == NULL) {
             continue;

@@ -349,8 +349,7 @@ int controller_observe(struct controller *controller, struct str node, struct st
 int controller_desired(struct controller *controller, struct str node,
                        struct desired_text *ret_desired)
 {
-    LIST_FOREACH(&controller->cluster.nodes, link)
-    {
+    LIST_FOREACH (&controller->cluster.nodes, link) {
         const struct cluster_node *known = CONTAINER_OF(link, struct cluster_node, link);
         if (str_equal(str_of(known->name), node)) {
             if (known->desired == NULL) {
@@ -400,12 +399,10 @@ int controller_nodes(struct controller *controller, struct arena *arena, struct 
         return -ENOMEM;
     }
     size_t count = 0;
-    LIST_FOREACH(&cluster->nodes, link)
-    {
+    LIST_FOREACH (&cluster->nodes, link) {
         const struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         uint32_t units = 0;
-        TABLE_FOREACH(&cluster->units, struct cluster_unit, unit)
-        {
+        TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
             units += unit->node == node && unit->unit.state != UNIT_DELETING;
         }
         nodes[count++] = (struct node){
@@ -428,8 +425,7 @@ int controller_nodes(struct controller *controller, struct arena *arena, struct 
 bool controller_find_route(struct controller *controller, const struct prefix *subnet,
                            struct prefix *ret_route, const char **ret_node)
 {
-    LIST_FOREACH(&controller->cluster.nodes, link)
-    {
+    LIST_FOREACH (&controller->cluster.nodes, link) {
         const struct cluster_node *node = CONTAINER_OF(link, struct cluster_node, link);
         for (size_t i = 0; node->observed != NULL && i < node->observed->route_count; i++) {
             if (prefix_overlaps(&node->observed->routes[i], subnet)) {

@@ -211,12 +211,10 @@ static struct host *find_or_add(struct hosts *hosts, const char *name)
 void hosts_update(struct hosts *hosts)
 {
     uint64_t now_ms = loop_now_ms(hosts->loop), next_ms = now_ms + HOSTS_INTERVAL_MS;
-    TABLE_FOREACH(&hosts->table, struct host, host)
-    {
+    TABLE_FOREACH (&hosts->table, struct host, host) {
         host->wanted = false;
     }
-    TABLE_FOREACH(&hosts->cluster->groups, struct cluster_group, group)
-    {
+    TABLE_FOREACH (&hosts->cluster->groups, struct cluster_group, group) {
         for (size_t i = 0; i < group->group.target_count; i++) {
             const char *name = group->group.targets[i].address;
             struct addr addr;

@@ -126,12 +126,10 @@ static struct probe *find_or_add(struct prober *prober, uint64_t id)
 void prober_update(struct prober *prober)
 {
     uint64_t now_ms = loop_now_ms(prober->loop), next_ms = now_ms + PROBE_INTERVAL_MS;
-    TABLE_FOREACH(&prober->probes, struct probe, probe)
-    {
+    TABLE_FOREACH (&prober->probes, struct probe, probe) {
         probe->wanted = false;
     }
-    TABLE_FOREACH(&prober->cluster->units, struct cluster_unit, unit)
-    {
+    TABLE_FOREACH (&prober->cluster->units, struct cluster_unit, unit) {
         if (!cluster_wants_probe(unit)) {
             continue;
         }

@@ -7,7 +7,7 @@
 
 #include "model/snapshot.h"
 
-enum { START_MS = 1000000 };
+enum { START_MS = 1000000, HUNG_MS = 20000 };
 
 static uint64_t now_of(const struct world *world)
 {
@@ -33,6 +33,21 @@ void world_fail(struct world *world, const char *format, ...)
     va_end(arguments);
 }
 
+// ── The store ────────────────────────────────────────────────────────────────────────────────
+
+static bool is_full(const struct world *world)
+{
+    return now_of(world) < world->full_until_ms;
+}
+
+static int commit(struct store *store, const struct store_transaction *transaction,
+                  uint64_t revision, struct error *error)
+{
+    const struct world *world = CONTAINER_OF(store->engine, struct world, engine);
+    return is_full(world) ? error_set(error, -ENOSPC, "no space is left")
+                          : world->memory->commit(store, transaction, revision, error);
+}
+
 // ── The controller ───────────────────────────────────────────────────────────────────────────
 
 static void publish(void *owner)
@@ -46,7 +61,7 @@ static void notify(void *owner)
 static void log_text(void *owner, bool is_error, const char *text)
 {
     struct world *world = owner;
-    if (is_error) {
+    if (is_error && strstr(text, "no space") == NULL) {
         world_fail(world, "the controller says: %s", text);
     }
     if (getenv("WEIR_SIM_LOG") != NULL) {
@@ -125,7 +140,7 @@ static void create_balancer(struct world *world)
         made->deleted = false;
         world->balancer_count++;
         world->controller_ms = now_of(world);
-    } else {
+    } else if (r != -ENOSPC) {
         world_fail(world, "create: %s", error.text);
     }
     arena_reset(&arena);
@@ -149,17 +164,18 @@ static void change_balancer(struct world *world, bool delete)
     struct load_balancer *balancer;
     arena_init(&arena, 4096);
     int r;
+    uint32_t units = 1 + (uint32_t)chance(world, 3);
     if (delete) {
         r = service_load_balancer_delete(&world->service, &world->project, known->name, 0, &error);
-        known->deleted = true;
+        known->deleted = r == 0;
     } else {
-        known->units = 1 + (uint32_t)chance(world, 3);
-        json_t *patch = json_pack("{si}", "units", (int)known->units);
+        json_t *patch = json_pack("{si}", "units", (int)units);
         r = service_load_balancer_update(&world->service, &world->project, known->name, patch, 0,
                                          &arena, &balancer, &error);
         json_decref(patch);
+        known->units = r == 0 ? units : known->units;
     }
-    if (r < 0) {
+    if (r < 0 && r != -ENOSPC) {
         world_fail(world, "change of %s: %s", known->name, error.text);
     }
     world->controller_ms = now_of(world);
@@ -298,6 +314,7 @@ static void apply_desired(struct world *world, struct sim_node *node)
 static void crash_unit(struct world *world, struct sim_unit *unit, uint64_t again_ms)
 {
     unit->state = OBSERVED_UNIT_FAILED;
+    unit->hung = false;
     unit->pid = 0;
     unit->again_ms = unit->doomed ? 0 : now_of(world) + again_ms;
     unit->dead_ms = unit->dead_ms != 0 ? unit->dead_ms : now_of(world);
@@ -310,6 +327,11 @@ static bool run_units(struct world *world, struct sim_node *node)
     bool changed = false;
     for (size_t i = 0; i < node->unit_count; i++) {
         struct sim_unit *unit = &node->units[i];
+        if (unit->hung && now_of(world) - unit->dead_ms > HUNG_MS &&
+            now_of(world) >= node->agent_until_ms) {
+            crash_unit(world, unit, 1000); // its agent asks it, too, and makes an end
+            changed = true;
+        }
         if (unit->state == OBSERVED_UNIT_FAILED && unit->again_ms != 0 &&
             now_of(world) >= unit->again_ms) {
             start_unit(world, unit);
@@ -463,6 +485,9 @@ static void disturb(struct world *world)
     case 12: // somebody sets the wall clock
         world->clock.wall_offset_ms += chance(world, 2) == 0 ? 3600000 : (uint64_t)-3600000;
         break;
+    case 19:
+        world->full_until_ms = now_of(world) + chance(world, 20000);
+        break;
     case 13 ... 15:
         create_balancer(world);
         break;
@@ -486,6 +511,10 @@ struct world *world_new(uint64_t seed)
     random_seed(&world->random, seed);
     clock_fake_init(&world->clock, START_MS, 1800000000000);
     store_open_memory(NULL, &world->store);
+    world->memory = world->store->engine;
+    world->engine = *world->memory;
+    world->engine.commit = commit;
+    world->store->engine = &world->engine;
     world->service = (struct service){
         .store = world->store, .clock = &world->clock.clock, .zone = "weir.internal"};
     prefix_parse(STR("10.90.0.0/16"), &world->service.front_subnet);
@@ -549,6 +578,7 @@ void world_step(struct world *world)
 void world_settle(struct world *world)
 {
     world->faults_off_ms = now_of(world);
+    world->full_until_ms = 0;
     for (size_t n = 0; n < world->node_count; n++) {
         struct sim_node *node = &world->nodes[n];
         node->cut_until_ms = MIN(node->cut_until_ms, now_of(world));

@@ -7,6 +7,7 @@
 
 #include "control/cluster.h"
 #include "model/desired.h"
+#include "store/engine.h"
 
 enum {
     WORLD_NODES_MAX = 8,
@@ -58,6 +59,9 @@ struct world {
     struct random_state random;
     struct clock_fake clock;
     struct store *store;
+    struct store_engine engine; // the memory store's, but its disk may be full
+    const struct store_engine *memory;
+    uint64_t full_until_ms;
     struct service service;
     struct cluster *cluster;
     struct failover_settings failover;
