@@ -76,6 +76,31 @@ static void test_an_update_changes_what_it_says_and_nothing_else(void **state)
     free(after);
 }
 
+static void test_a_check_speaks_what_its_group_speaks(void **state)
+{
+    struct world *world = *state;
+    make_shop(world);
+    expect(world, "POST", "/v1/projects/1/target-groups", "{\"name\":\"t\",\"protocol\":\"tcp\"}",
+           201);
+    const char *path = "/v1/projects/1/target-groups/t";
+    static const struct {
+        const char *patch, *protocol;
+    } steps[] = {
+        {"{}", "tcp"},
+        {"{\"health_check\":{\"protocol\":\"http\"}}", "http"},
+        {"{\"health_check\":{\"interval_s\":7}}", "http"},
+        {"{\"health_check\":{\"protocol\":null}}", "tcp"},
+        {"{\"health_check\":{\"protocol\":\"http\"}}", "http"},
+        {"{\"health_check\":null}", "tcp"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct reply reply = ask(world, "PATCH", path, steps[i].patch);
+        assert_int_equal(reply.status, 200);
+        assert_string_equal(text_at(reply.json, "health_check.protocol"), steps[i].protocol);
+        reply_free(&reply);
+    }
+}
+
 static void test_parts_are_resources(void **state)
 {
     struct world *world = *state;
@@ -283,6 +308,7 @@ int main(void)
         TEST(test_an_instance_is_made_of_an_envelope),
         TEST(test_the_source_documents_forms_are_understood),
         TEST(test_an_update_changes_what_it_says_and_nothing_else),
+        TEST(test_a_check_speaks_what_its_group_speaks),
         TEST(test_parts_are_resources),
         TEST(test_if_match_guards_a_change),
         TEST(test_a_wait_for_serving_ends_at_its_time),

@@ -161,11 +161,14 @@ int stage_target_group_removal(struct change *change, const struct target_group 
 
 // ── Operations ───────────────────────────────────────────────────────────────────────────────
 
-// What a check speaks follows what the group speaks, unless it was said.
-static void default_check_protocol(struct target_group *group, const json_t *body)
+// What a check speaks follows what the group speaks, unless it was said. In a change, what is left
+// out stays, and null takes the default.
+static void default_check_protocol(struct target_group *group, const json_t *body, bool is_change)
 {
     const json_t *check = json_object_get(body, "health_check");
-    if (json_object_get(check, "protocol") == NULL) {
+    const json_t *protocol = json_object_get(check, "protocol");
+    bool left_out = check == NULL || (json_is_object(check) && protocol == NULL);
+    if (is_change ? json_is_null(check) || json_is_null(protocol) : left_out) {
         group->health_check.protocol = group->protocol;
     }
 }
@@ -190,7 +193,7 @@ static int try_create(void *context)
     int r = schema_parse(&target_group_schema, operation->body, SCHEMA_CREATE, "", operation->arena,
                          group, operation->error);
     if (r == 0) {
-        default_check_protocol(group, operation->body);
+        default_check_protocol(group, operation->body, false);
         r = target_group_validate(group, "", operation->error);
     }
     if (r == 0) {
@@ -248,6 +251,7 @@ static int try_update(void *context)
     r = schema_parse(&target_group_schema, operation->body, SCHEMA_PATCH, "", operation->arena,
                      group, operation->error);
     if (r == 0) {
+        default_check_protocol(group, operation->body, true);
         r = target_group_validate(group, "", operation->error);
     }
     if (r == 0) {

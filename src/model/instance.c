@@ -263,24 +263,32 @@ int request_hosts(const struct request *request, struct arena *arena, const char
 
 // ── Parse ────────────────────────────────────────────────────────────────────────────────────
 
-static int settle_defaults(const struct request *request, const json_t *info,
-                           struct instance *instance, struct error *error)
+// The check speaks what the traffic speaks, unless it was said; null asks for that again.
+static void default_check_protocol(const json_t *info, bool is_change, struct instance *instance)
 {
-    const json_t *check = json_object_get(json_object_get(info, "backend"), "health-check");
-    if (json_object_get(check, "protocol") == NULL) {
+    const json_t *backend = json_object_get(info, "backend");
+    const json_t *check = json_object_get(backend, "health-check");
+    const json_t *protocol = json_object_get(check, "protocol");
+    if (is_change ? json_is_null(backend) || json_is_null(check) || json_is_null(protocol)
+                  : protocol == NULL) {
         instance->backend.health_check.protocol = instance->traffic_type;
     }
-    if (json_object_get(info, "port") == NULL) {
-        char field[16];
-        if (instance->traffic_type == PROTOCOL_TCP) {
-            snprintf(field, sizeof(field), "%s%sport", request->base,
-                     request->base[0] != '\0' ? "." : "");
-            return error_set_field(error, -EINVAL, "missing_field", field,
-                                   "port is missing: a tcp instance has no default port");
-        }
-        instance->port = 80;
+}
+
+static int default_port(const struct request *request, const json_t *info,
+                        struct instance *instance, struct error *error)
+{
+    char field[16];
+    if (json_object_get(info, "port") != NULL) {
+        return 0;
     }
-    return 0;
+    instance->port = 80;
+    if (instance->traffic_type == PROTOCOL_HTTP) {
+        return 0;
+    }
+    snprintf(field, sizeof(field), "%s%sport", request->base, request->base[0] != '\0' ? "." : "");
+    return error_set_field(error, -EINVAL, "missing_field", field,
+                           "port is missing: a tcp instance has no default port");
 }
 
 int instance_parse(const struct request *request, const struct instance *before,
@@ -296,10 +304,13 @@ int instance_parse(const struct request *request, const struct instance *before,
         r = schema_parse(&instance_schema, info, before != NULL ? SCHEMA_PATCH : SCHEMA_CREATE,
                          request->base, arena, &instance, error);
     }
+    if (r == 0) {
+        default_check_protocol(info, before != NULL, &instance);
+    }
     if (r == 0 && before == NULL) {
         instance.backend.health_check.enabled = true;
         instance.backend.health_check.codes = "200-399";
-        r = settle_defaults(request, info, &instance, error);
+        r = default_port(request, info, &instance, error);
     } else if (r == 0 && instance.port == 0) {
         instance.port = before->port; // "port": null
     }
