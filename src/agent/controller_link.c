@@ -12,7 +12,7 @@ enum {
     WAIT_MS = 25000,
     POLL_TIMEOUT_MS = 35000,
     REPORT_TIMEOUT_MS = 5000,
-    RETRY_MAX_MS = 2000,
+    RETRY_MAX_MS = 1000,
     PAUSE_MS = 200
 };
 

@@ -521,18 +521,17 @@ def test_a_change_is_fetched_at_once_and_the_outcome_reported_at_once(controlled
         assert json.load(file)["generation"] == node.generation
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"node": "another", "generation": 9}',
-                                  '{"node": "n1"}', "x" * (17 << 20)],
-                         ids=["empty", "cut", "list", "foreign", "bare", "huge"])
-def test_a_document_that_makes_no_sense_changes_nothing(controlled, text):
+def test_a_document_that_makes_no_sense_changes_nothing(controlled):
     node, controller = controlled, controlled.controller
     pid = node.wait_unit(1)["pid"]
-    controller.text = text
-    controller.asked.clear()
-    wait_for(lambda: len(controller.asked) >= 2, 10, lambda: f"asked again {controller.asked}\n" + node.log())
+    for text in ("", "{", "[]", '{"node": "another", "generation": 9}', '{"node": "n1"}',
+                 "x" * (17 << 20)):
+        controller.text = text
+        controller.asked.clear()
+        wait_for(lambda: len(controller.asked) >= 2, 10,
+                 lambda: f"asked again after {text[:50]}\n" + node.log())
     assert len(controller.asked) < 20, "asked in a busy loop"
-    wait_for(lambda: "no desired document from the controller" in node.log(), 5,
-             lambda: "the complaint\n" + node.log())
+    assert "no desired document from the controller" in node.log()
     node.wait_unit(1, pid=pid)
     controller.text = None
     node.generation += 1
