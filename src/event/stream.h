@@ -12,8 +12,7 @@
 //  2. After `failed` only stream_close makes sense; what was queued is lost.
 //  3. After stream_close only `closed` comes. The owner frees its struct there, not earlier.
 //  4. `ended` (the peer's FIN) leaves the sending side open. It is delivered after all bytes.
-//  5. While paused, no `received` or `ended` comes; `failed` still may, but not before bytes that
-//  the
+//  5. While paused, no `received` or `ended` comes; `failed` still may, but not before bytes that the
 //     kernel holds: those come first, after stream_resume. The same when sending fails (a server
 //     that answers early and closes): what the peer had sent is delivered, then `failed`.
 #pragma once
