@@ -355,7 +355,8 @@ static int open_program(struct program *program, const struct options *given,
     }
     r = controller_open(options, &program->controller, error);
     if (r < 0) {
-        return r == -EUCLEAN                                             ? EXIT_DATABASE
+        return r == -EINVAL                                              ? EXIT_OPTION
+               : r == -EUCLEAN                                           ? EXIT_DATABASE
                : r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL ? EXIT_ADDRESS
                                                                          : EXIT_FAILURE;
     }

@@ -390,6 +390,23 @@ static int load_nodes(struct cluster *cluster, struct error *error)
 
 // ── Life ─────────────────────────────────────────────────────────────────────────────────────
 
+// Agents refuse a document with an address out of the front subnet: better said here than there.
+static int check_front_subnet(const struct cluster *cluster, struct error *error)
+{
+    const struct prefix *subnet = &cluster->service->front_subnet;
+    TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
+        if (!prefix_contains(subnet, &unit->unit.front)) {
+            char address[ADDR_TEXT_LEN], prefix[ADDR_TEXT_LEN];
+            return error_set(error, -EINVAL,
+                             "unit %" PRIu64 " has the address %s, which is not in the front "
+                             "subnet %s; start with the subnet that the database was made with",
+                             unit->record.id, addr_format_ip(&unit->unit.front, address),
+                             prefix_format(subnet, prefix));
+        }
+    }
+    return 0;
+}
+
 int cluster_open(struct cluster *cluster, struct service *service, const struct cluster_ops *ops,
                  const struct failover_settings *failover, struct error *error)
 {
@@ -405,6 +422,7 @@ int cluster_open(struct cluster *cluster, struct service *service, const struct 
     if (r == -ENOMEM) {
         error_set(error, r, "out of memory");
     }
+    r = r < 0 ? r : check_front_subnet(cluster, error);
     // Who has units served once. DNS answers from the first question on as it did before; what
     // happened before this controller is not told as news.
     TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {

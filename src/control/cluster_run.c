@@ -57,13 +57,18 @@ static void plan_balancers(struct cluster *cluster, uint64_t now_ms)
     }
     publish_names(cluster);
     // A plan may mark again (its own next step, others that waited for a budget): those follow in
-    // the next run, so one balancer cannot keep the others waiting.
+    // the next run, so one balancer cannot keep the others waiting. Who has no unit left comes first,
+    // for the failover budget may not last for all.
     struct list due;
     list_init(&due);
     while (!list_empty(&cluster->dirty)) {
         struct list *link = cluster->dirty.next;
         list_remove(link);
-        list_append(&due, link);
+        if (CONTAINER_OF(link, struct cluster_balancer, dirty)->steering.serving == 0) {
+            list_prepend(&due, link);
+        } else {
+            list_append(&due, link);
+        }
     }
     while (!list_empty(&due)) {
         struct list *link = due.next;
