@@ -41,6 +41,8 @@ enum {
 enum { READS_PER_TURN = 4 };
 // Buffers sent by one call.
 enum { VECTORS = 64 };
+// A buffer whose bytes are up to this part of the queue's last one is copied into its room.
+enum { SMALL_PART = 4 };
 
 static void want_flush(struct stream *stream)
 {
@@ -401,11 +403,19 @@ void stream_send(struct stream *stream, struct buf *taken)
         buf_release(taken);
         return;
     }
+    struct buf *tail = stream->queue_tail;
+    if (tail != NULL && buf_len(taken) <= MIN(buf_room(tail), tail->size / SMALL_PART)) {
+        // What is queued holds a few times its length at most, however small the pieces are.
+        buf_append(tail, taken->data + taken->start, buf_len(taken));
+        stream->queued_bytes += buf_len(taken);
+        buf_release(taken);
+        return; // a queue that is not empty is to be flushed already
+    }
     taken->next = NULL;
-    if (stream->queue_tail == NULL) {
+    if (tail == NULL) {
         stream->queue_head = taken;
     } else {
-        stream->queue_tail->next = taken;
+        tail->next = taken;
     }
     stream->queue_tail = taken;
     stream->queued_bytes += buf_len(taken);

@@ -444,6 +444,32 @@ static void unix_acceptor_replaces_a_stale_file_and_no_living_one(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void small_pieces_for_a_peer_that_does_not_read_share_buffers(void **state)
+{
+    enum { BLOCK = 4 << 20, PIECES = 5000 };
+    open_pair();
+    stream_pause(&b.stream);
+    stream_send(&a.stream, bytes_of(BLOCK));
+    turns(2);
+    assert_true(stream_queued(&a.stream) > 0);
+    for (int i = 0; i < PIECES; i++) {
+        struct buf *piece = buf_new(loop);
+        buf_append(piece, "y", 1);
+        stream_send(&a.stream, piece);
+    }
+    size_t held = 0;
+    for (const struct buf *buf = a.stream.queue_head->next; buf != NULL; buf = buf->next) {
+        held += buf->size;
+    }
+    assert_in_range(held, PIECES, 2 * PIECES);
+    stream_resume(&b.stream);
+    until(&a, 's');
+    stream_finish(&a.stream);
+    until(&b, 'E');
+    assert_int_equal(b.bytes, BLOCK + PIECES);
+    assert_int_equal(b.last, 'y');
+}
+
 static void send_copy_fills_the_last_buffer_first(void **state)
 {
     open_pair();
@@ -479,6 +505,7 @@ int main(void)
         TEST(queued_while_connecting_is_sent_with_the_end),
         TEST(accepted_sockets_inherit_no_delay),
         TEST(unix_acceptor_replaces_a_stale_file_and_no_living_one),
+        TEST(small_pieces_for_a_peer_that_does_not_read_share_buffers),
         TEST(send_copy_fills_the_last_buffer_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ struct peer {
     char *line; // the bytes of lines not yet answered
     size_t line_len, line_size;
     bool watches, closing;
+    bool ended; // it asks no more: closed once its answers are sent
 };
 
 static void peer_close(struct peer *peer)
@@ -219,14 +220,18 @@ static void peer_received(struct stream *stream, struct buf *taken)
     }
 }
 
-static void peer_ended(struct stream *stream)
+static void close_when_done(struct stream *stream)
 {
     struct peer *peer = CONTAINER_OF(stream, struct peer, stream);
-    if (stream_queued(stream) == 0 && peer->control->applying != peer) {
+    if (peer->ended && stream_queued(stream) == 0 && peer->control->applying != peer) {
         peer_close(peer);
-    } else {
-        stream_finish(stream); // its last answers are on their way
     }
+}
+
+static void peer_ended(struct stream *stream)
+{
+    CONTAINER_OF(stream, struct peer, stream)->ended = true;
+    close_when_done(stream);
 }
 
 static void peer_failed(struct stream *stream, int error)
@@ -244,6 +249,7 @@ static void peer_closed(struct stream *stream)
 static const struct stream_ops peer_ops = {
     .received = peer_received,
     .ended = peer_ended,
+    .sent = close_when_done,
     .failed = peer_failed,
     .closed = peer_closed,
 };
