@@ -359,6 +359,10 @@ static void stream_break(struct stream *stream, int error)
     if ((stream->state & (OPEN | FAILED)) == OPEN) {
         stream->state |= READABLE | HUNG;
         want_read(stream);
+        // Paused, it may not be read for long; who waits for the queue to empty must not wait so.
+        if (stream->state & PAUSED && stream->ops->sent != NULL) {
+            stream->ops->sent(stream);
+        }
     }
 }
 
@@ -487,6 +491,11 @@ void stream_abort(struct stream *stream)
         setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         stream_close(stream);
     }
+}
+
+bool stream_is_broken(const struct stream *stream)
+{
+    return stream->state & (BROKEN | FAILED);
 }
 
 bool stream_is_open(const struct stream *stream)

@@ -85,6 +85,9 @@ void stream_finish(struct stream *stream);
 void stream_close(struct stream *stream);
 // Closes with RST instead of FIN.
 void stream_abort(struct stream *stream);
+// Sending has failed: what was queued is dropped, and `failed` comes once what the peer said before is
+// delivered. A pause puts that off; then `sent` tells of it, so look there.
+bool stream_is_broken(const struct stream *stream);
 // True from a successful open/connect call until stream_close; false for zeroed memory.
 bool stream_is_open(const struct stream *stream);
 

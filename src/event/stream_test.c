@@ -305,9 +305,14 @@ static void early_answer_survives_the_failure_to_send(void **state)
     until(&b, 's');
     stream_close(&b.stream);
     until(&b, 'X');
+    assert_false(stream_is_broken(&a.stream));
+    a.traced = 0;
     stream_send(&a.stream, bytes_of(100));
+    // It is paused, perhaps because its owner waits for the queue to empty: that must not be for ever.
+    until(&a, 's');
     turns(3);
     assert_int_equal(a.error, 0);
+    assert_true(stream_is_broken(&a.stream));
     stream_resume(&a.stream);
     until(&a, 'F');
     assert_int_equal(a.bytes, 3000);

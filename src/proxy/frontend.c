@@ -210,18 +210,6 @@ static void client_ended(struct stream *stream)
     }
 }
 
-static void client_sent(struct stream *stream)
-{
-    struct client *client = client_of(stream);
-    if (client->request != NULL) {
-        request_client_sent(client->request);
-    } else if (client->input != NULL && !client->lingering && !client->closing) {
-        client_run(client);
-    } else if (client->lingering && client->ended) {
-        client_close(client);
-    }
-}
-
 static void client_failed(struct stream *stream, int error)
 {
     struct client *client = client_of(stream);
@@ -230,6 +218,24 @@ static void client_failed(struct stream *stream, int error)
     }
     COUNT(client->worker, connections_broken);
     client_close(client);
+}
+
+static void client_sent(struct stream *stream)
+{
+    struct client *client = client_of(stream);
+    bool tunnel = client->request != NULL && request_takes_bytes(client->request);
+    if (stream_is_broken(stream) && !tunnel) {
+        // Nobody takes the answer. What the client still said are requests at best.
+        client_failed(stream, -EPIPE);
+        return;
+    }
+    if (client->request != NULL) {
+        request_client_sent(client->request);
+    } else if (client->input != NULL && !client->lingering && !client->closing) {
+        client_run(client);
+    } else if (client->lingering && client->ended) {
+        client_close(client);
+    }
 }
 
 static void client_closed(struct stream *stream)
