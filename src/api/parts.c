@@ -8,6 +8,20 @@
 
 #include "api/call.h"
 
+// The array with one item replaced, or added at its end; taken and given back. NULL, with the array
+// released, when memory is out.
+static json_t *with_item(json_t *array, size_t index, json_t *item)
+{
+    int r = array == NULL || item == NULL    ? -1
+            : index < json_array_size(array) ? json_array_set(array, index, item)
+                                             : json_array_append(array, item);
+    if (r < 0) {
+        json_decref(array);
+        return NULL;
+    }
+    return array;
+}
+
 // ── Listeners ────────────────────────────────────────────────────────────────────────────────
 
 static int find_balancer(struct call *call, struct project **ret_project,
@@ -115,8 +129,7 @@ int serve_listener_new(struct call *call)
                             "a new listener gets its id from Weir; leave it out");
     }
     if (r == 0) {
-        json_t *listeners = print_listeners(balancer);
-        json_array_append(listeners, call->body);
+        json_t *listeners = with_item(print_listeners(balancer), SIZE_MAX, call->body);
         r = put_listeners(call, project, balancer, listeners, &after);
     }
     if (r < 0) {
@@ -153,8 +166,9 @@ int serve_listener_change(struct call *call)
                             "a listener's id is set by Weir");
     }
     if (r == 0) {
-        json_t *listeners = print_listeners(balancer);
-        json_array_set_new(listeners, index, schema_print(&listener_schema, &changed));
+        json_t *item = schema_print(&listener_schema, &changed);
+        json_t *listeners = with_item(print_listeners(balancer), index, item);
+        json_decref(item);
         r = put_listeners(call, project, balancer, listeners, &after);
     }
     return r < 0 ? r
@@ -302,8 +316,7 @@ static int add_target(struct call *call)
     struct target_group *group, *after;
     int r = find_group(call, &project, &group);
     if (r == 0) {
-        json_t *targets = print_targets(group);
-        json_array_append(targets, call->body);
+        json_t *targets = with_item(print_targets(group), SIZE_MAX, call->body);
         r = patch_group(call, project, group, "targets", targets, &after);
     }
     if (r < 0) {
@@ -355,13 +368,8 @@ static int put_target(struct call *call)
     }
     size_t index = find_target(group, address, port);
     bool is_new = index == SIZE_MAX;
-    json_t *targets = print_targets(group);
-    if (is_new) {
-        json_array_append(targets, call->body);
-        index = group->target_count;
-    } else {
-        json_array_set(targets, index, call->body);
-    }
+    index = is_new ? group->target_count : index;
+    json_t *targets = with_item(print_targets(group), index, call->body);
     r = patch_group(call, project, group, "targets", targets, &after);
     return r < 0 ? r
                  : answer_object(call, is_new ? 201 : 200, &target_schema, &after->targets[index],
