@@ -183,8 +183,7 @@ void control_socket_applied(struct control_socket *control, int result)
                               .field = "",
                           });
     }
-    LIST_FOREACH(&control->peers, link)
-    {
+    LIST_FOREACH (&control->peers, link) {
         answer_lines(CONTAINER_OF(link, struct peer, link));
     }
 }
@@ -271,8 +270,7 @@ static void notify(struct timer *timer)
 {
     struct control_socket *control = CONTAINER_OF(timer, struct control_socket, notify_timer);
     control->notified_ms = loop_now_ms(control->proxy->loop);
-    LIST_FOREACH(&control->peers, link)
-    {
+    LIST_FOREACH (&control->peers, link) {
         struct peer *peer = CONTAINER_OF(link, struct peer, link);
         if (peer->watches && stream_queued(&peer->stream) == 0) {
             send_state(peer);
@@ -315,8 +313,7 @@ struct control_socket *control_socket_close(struct control_socket *control)
     if (control != NULL) {
         timer_cancel(&control->notify_timer);
         acceptor_close(&control->acceptor);
-        LIST_FOREACH(&control->peers, link)
-        {
+        LIST_FOREACH (&control->peers, link) {
             peer_close(CONTAINER_OF(link, struct peer, link));
         }
         loop_turn(control->proxy->loop, 0);

@@ -7,8 +7,8 @@
 
 #define PROXY_COUNTERS(COUNTER)                                                               \
     COUNTER(connections_accepted, "client connections accepted")                              \
-    COUNTER(connections_refused, "client connections closed at once: no room or no memory")        \
-    COUNTER(connections_evicted, "idle client connections closed to make room for a new one")      \
+    COUNTER(connections_refused, "client connections closed at once: no room or no memory")   \
+    COUNTER(connections_evicted, "idle client connections closed to make room for a new one") \
     COUNTER(connections_broken, "client connections that failed while open")                  \
     COUNTER(acceptor_paused, "times that accepting paused because descriptors were out")      \
     COUNTER(requests, "requests whose head was read whole and well-formed")                   \

@@ -76,8 +76,7 @@ static bool make_room(struct worker *worker)
         return true;
     }
     int looks = 0;
-    LIST_FOREACH(&worker->clients, link)
-    {
+    LIST_FOREACH (&worker->clients, link) {
         struct client *client = CONTAINER_OF(link, struct client, link);
         if (looks++ == EVICT_LOOKS) {
             break;

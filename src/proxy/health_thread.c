@@ -152,8 +152,7 @@ static void follow_snapshot(struct letter *letter)
             follow_target(health, group, group->targets[j].state, j);
         }
     }
-    LIST_FOREACH(&health->entries, link)
-    {
+    LIST_FOREACH (&health->entries, link) {
         struct health_entry *entry = CONTAINER_OF(link, struct health_entry, link);
         if (entry->round != health->round) {
             remove_entry(entry);

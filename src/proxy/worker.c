@@ -46,8 +46,7 @@ static void listener_accepted(struct acceptor *acceptor, int fd, const struct ad
 
 static struct worker_listener *find_listener(struct worker *worker, const struct addr *at)
 {
-    LIST_FOREACH(&worker->listeners, link)
-    {
+    LIST_FOREACH (&worker->listeners, link) {
         struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);
         if (listener->open && addr_equal(&listener->at, at)) {
             return listener;
@@ -114,8 +113,7 @@ void worker_forget_client(struct worker *worker, struct worker_listener *listene
 
 static void release_clients(struct worker *worker)
 {
-    LIST_FOREACH(&worker->clients, link)
-    {
+    LIST_FOREACH (&worker->clients, link) {
         struct client *client = CONTAINER_OF(link, struct client, link);
         const struct compiled_listener *compiled = client->listener->compiled;
         if (compiled == NULL || compiled->protocol != PROTOCOL_HTTP) {
@@ -133,8 +131,7 @@ static void take_listeners(struct worker *worker, const struct compiled *compile
             close_fd(&fd); // the other workers listen there
         }
     }
-    LIST_FOREACH(&worker->listeners, link)
-    {
+    LIST_FOREACH (&worker->listeners, link) {
         CONTAINER_OF(link, struct worker_listener, link)->compiled = NULL;
     }
     for (uint32_t i = 0; i < compiled->listener_count; i++) {
@@ -144,8 +141,7 @@ static void take_listeners(struct worker *worker, const struct compiled *compile
             listener->is_status = compiled->listeners[i].is_status;
         }
     }
-    LIST_FOREACH(&worker->listeners, link)
-    {
+    LIST_FOREACH (&worker->listeners, link) {
         struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);
         if (listener->compiled == NULL && listener->open) {
             close_listener(listener);
@@ -188,16 +184,14 @@ static void drain(struct letter *letter)
 {
     struct worker *worker = CONTAINER_OF(letter, struct worker_drain, letter)->worker;
     worker->draining = true;
-    LIST_FOREACH(&worker->listeners, link)
-    {
+    LIST_FOREACH (&worker->listeners, link) {
         struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);
         if (!listener->is_status) { // that one tells on what goes on until the end
             close_listener(listener);
             free_listener(listener);
         }
     }
-    LIST_FOREACH(&worker->clients, link)
-    {
+    LIST_FOREACH (&worker->clients, link) {
         struct client *client = CONTAINER_OF(link, struct client, link);
         if (!client->listener->is_status) {
             client_drain(client);
@@ -303,8 +297,7 @@ void worker_free(struct worker *worker)
 {
     worker->idle = NULL;
     worker->stopping = true;
-    LIST_FOREACH(&worker->listeners, link)
-    {
+    LIST_FOREACH (&worker->listeners, link) {
         struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);
         if (listener->open) {
             acceptor_close(&listener->acceptor);
@@ -312,8 +305,7 @@ void worker_free(struct worker *worker)
         }
         free_listener(listener);
     }
-    LIST_FOREACH(&worker->clients, link)
-    {
+    LIST_FOREACH (&worker->clients, link) {
         struct client *client = CONTAINER_OF(link, struct client, link);
         if (client->request != NULL) {
             request_client_gone(client->request);
