@@ -62,8 +62,7 @@ static void lists_keep_their_order(void **state)
     list_move_all(&b, &a);
     assert_true(list_empty(&b));
     int at = 0;
-    LIST_FOREACH(&a, link)
-    {
+    LIST_FOREACH (&a, link) {
         assert_ptr_equal(link, &links[at]);
         list_remove(link);
         at++;

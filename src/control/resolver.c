@@ -75,8 +75,7 @@ static void socket_ready(struct watch *watch, unsigned events)
 
 static struct socket_watch *find_socket(struct resolver *resolver, int fd)
 {
-    LIST_FOREACH(&resolver->sockets, link)
-    {
+    LIST_FOREACH (&resolver->sockets, link) {
         struct socket_watch *own = CONTAINER_OF(link, struct socket_watch, link);
         if (own->watch.fd == fd) {
             return own;
@@ -159,16 +158,14 @@ struct resolver *resolver_free(struct resolver *resolver)
         return NULL;
     }
     resolver->closing = true;
-    LIST_FOREACH(&resolver->lookups, link)
-    {
+    LIST_FOREACH (&resolver->lookups, link) {
         struct lookup *lookup = CONTAINER_OF(link, struct lookup, link);
         if (lookup->query != NULL) {
             resolver_cancel(lookup->query);
         }
     }
     ares_destroy(resolver->channel); // calls back for what still runs
-    LIST_FOREACH(&resolver->lookups, link)
-    {
+    LIST_FOREACH (&resolver->lookups, link) {
         lookup_free(CONTAINER_OF(link, struct lookup, link));
     }
     timer_cancel(&resolver->timer);

@@ -205,8 +205,7 @@ static void stream_accepted(struct acceptor *acceptor, int fd, const struct addr
     timer_set(server->loop, &connection->idle, DNS_STREAM_IDLE_MS);
     if (++server->connection_count > DNS_STREAMS_MAX) {
         server->counters.streams_refused++;
-        LIST_FOREACH(&server->connections, link)
-        {
+        LIST_FOREACH (&server->connections, link) {
             struct connection *oldest = CONTAINER_OF(link, struct connection, link);
             if (stream_is_open(&oldest->stream)) {
                 connection_close(oldest);
@@ -297,8 +296,7 @@ void dns_server_close(struct dns_server *server)
     }
     doors_close(server);
     server->closing = true;
-    LIST_FOREACH(&server->connections, link)
-    {
+    LIST_FOREACH (&server->connections, link) {
         connection_close(CONTAINER_OF(link, struct connection, link));
     }
     server_free_when_idle(server);

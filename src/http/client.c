@@ -180,8 +180,7 @@ struct http_client *http_client_free(struct http_client *client)
 {
     if (client != NULL) {
         curl_multi_cleanup(client->multi);
-        LIST_FOREACH(&client->sockets, link)
-        {
+        LIST_FOREACH (&client->sockets, link) {
             socket_forget(CONTAINER_OF(link, struct socket_watch, link));
         }
         timer_cancel(&client->timer);

@@ -139,8 +139,7 @@ void http_server_close(struct http_server *server)
         free(listener);
     }
     server->closing = true;
-    LIST_FOREACH(&server->connections, link)
-    {
+    LIST_FOREACH (&server->connections, link) {
         connection_close(CONTAINER_OF(link, struct connection, link));
     }
     http_server_free_when_idle(server);

@@ -135,8 +135,7 @@ int store_take_numbers(struct store *store, struct store_transaction *transactio
 
 static void tell_watches(struct store *store, const struct store_transaction *transaction)
 {
-    LIST_FOREACH(&store->watches, link)
-    {
+    LIST_FOREACH (&store->watches, link) {
         struct store_watch *watch = CONTAINER_OF(link, struct store_watch, link);
         size_t len = strlen(watch->prefix);
         for (const struct store_change *c = transaction->first; c != NULL; c = c->next) {
