@@ -314,7 +314,10 @@ static void apply_desired(struct world *world, struct sim_node *node)
 static void crash_unit(struct world *world, struct sim_unit *unit, uint64_t again_ms)
 {
     unit->state = OBSERVED_UNIT_FAILED;
-    unit->hung = false;
+    if (unit->hung) {
+        unit->dead_ms = now_of(world); // who hung unseen until now can be seen from now on
+        unit->hung = false;
+    }
     unit->pid = 0;
     unit->again_ms = unit->doomed ? 0 : now_of(world) + again_ms;
     unit->dead_ms = unit->dead_ms != 0 ? unit->dead_ms : now_of(world);
