@@ -85,6 +85,12 @@ static void group_removed(struct cluster *cluster, void *item)
 
 static void group_changed(struct cluster *cluster, void *item, bool is_new)
 {
+    struct cluster_group *group = item;
+    group->has_names = false;
+    for (size_t i = 0; i < group->group.target_count && !group->has_names; i++) {
+        struct addr addr;
+        group->has_names = addr_parse_ip(str_of(group->group.targets[i].address), &addr) < 0;
+    }
     group_removed(cluster, item);
 }
 
@@ -160,6 +166,7 @@ static void unit_removed(struct cluster *cluster, void *item)
 {
     struct cluster_unit *unit = item;
     free(unit->snapshot);
+    free(unit->desired);
     if (unit->node != NULL) {
         cluster_mark_node(unit->node);
     }

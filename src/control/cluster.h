@@ -56,6 +56,7 @@ struct cluster_project {
 struct cluster_group {
     struct record record;
     struct target_group group;
+    bool has_names; // a target that is no address
 };
 
 struct cluster_resolved {
@@ -113,6 +114,9 @@ struct cluster_unit {
     uint64_t wanted_since, dropped_since; // generations of its node's document with and without it
     char *snapshot;
     uint64_t snapshot_version;
+    char *desired; // its part of the node's document, of this version and drain
+    uint64_t desired_version;
+    bool desired_draining;
     char refusal[128]; // the last refusal of a snapshot that was told
 };
 

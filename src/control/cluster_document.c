@@ -17,10 +17,15 @@ static const struct desired_limits unit_limits = {
 
 // ── Snapshots ────────────────────────────────────────────────────────────────────────────────
 
+static const struct cluster_resolved *find_resolved(const struct cluster *cluster, const char *host)
+{
+    const struct cluster_resolved *found = table_find(&cluster->resolved, cluster_hash(host));
+    return found != NULL && strcmp(found->resolved.host, host) == 0 ? found : NULL;
+}
+
 // Adds the target's addresses; a host name that has none yet adds nothing.
 static size_t add_target(const struct cluster *cluster, const struct target *target,
-                         struct snapshot_target *targets, size_t count, size_t room,
-                         uint64_t *version)
+                         struct snapshot_target *targets, size_t count, size_t room)
 {
     struct snapshot_target one = {.weight = target->weight};
     if (addr_parse_ip(str_of(target->address), &one.address) == 0) {
@@ -30,12 +35,10 @@ static size_t add_target(const struct cluster *cluster, const struct target *tar
         }
         return count;
     }
-    const struct cluster_resolved *resolved =
-        table_find(&cluster->resolved, cluster_hash(target->address));
-    if (resolved == NULL || strcmp(resolved->resolved.host, target->address) != 0) {
+    const struct cluster_resolved *resolved = find_resolved(cluster, target->address);
+    if (resolved == NULL) {
         return count;
     }
-    *version = MAX(*version, resolved->record.revision);
     for (size_t i = 0; i < resolved->resolved.address_count && count < room; i++) {
         one.address = resolved->resolved.addresses[i];
         one.address.port = target->port;
@@ -51,8 +54,7 @@ static size_t add_target(const struct cluster *cluster, const struct target *tar
 }
 
 static int fill_group(const struct cluster *cluster, const struct cluster_group *group,
-                      struct arena *arena, struct snapshot_target_group *ret_group,
-                      uint64_t *version)
+                      struct arena *arena, struct snapshot_target_group *ret_group)
 {
     size_t room = MIN(group->group.target_count * RESOLVED_ADDRESSES_MAX, (size_t)TARGETS_MAX);
     *ret_group = (struct snapshot_target_group){
@@ -66,16 +68,15 @@ static int fill_group(const struct cluster *cluster, const struct cluster_group 
     if (ret_group->targets == NULL) {
         return -ENOMEM;
     }
-    *version = MAX(*version, group->record.revision);
     for (size_t i = 0; i < group->group.target_count; i++) {
         ret_group->target_count = add_target(cluster, &group->group.targets[i], ret_group->targets,
-                                             ret_group->target_count, room, version);
+                                             ret_group->target_count, room);
     }
     return 0;
 }
 
 static int fill_listeners(const struct cluster *cluster, const struct load_balancer *balancer,
-                          struct arena *arena, struct snapshot *snapshot, uint64_t *version)
+                          struct arena *arena, struct snapshot *snapshot)
 {
     snapshot->listeners = arena_array(arena, struct listener, balancer->listener_count);
     snapshot->target_groups =
@@ -96,13 +97,35 @@ static int fill_listeners(const struct cluster *cluster, const struct load_balan
         }
         if (!known) {
             int r = fill_group(cluster, group, arena,
-                               &snapshot->target_groups[snapshot->target_group_count++], version);
+                               &snapshot->target_groups[snapshot->target_group_count++]);
             if (r < 0) {
                 return r;
             }
         }
     }
     return 0;
+}
+
+// The newest revision of all that the snapshot follows from.
+static uint64_t snapshot_version(const struct cluster *cluster,
+                                 const struct cluster_balancer *balancer,
+                                 const struct cluster_project *project)
+{
+    uint64_t version = MAX(balancer->record.revision, project->record.revision);
+    for (size_t i = 0; i < balancer->balancer.listener_count; i++) {
+        const struct cluster_group *group =
+            table_find(&cluster->groups, balancer->balancer.listeners[i].target_group_id);
+        if (group == NULL) {
+            continue;
+        }
+        version = MAX(version, group->record.revision);
+        for (size_t k = 0; group->has_names && k < group->group.target_count; k++) {
+            const struct cluster_resolved *resolved =
+                find_resolved(cluster, group->group.targets[k].address);
+            version = resolved != NULL ? MAX(version, resolved->record.revision) : version;
+        }
+    }
+    return version;
 }
 
 // Fills unit->snapshot when what it follows from has changed. -ENOMEM, -ENOENT (nothing to serve).
@@ -118,8 +141,12 @@ static int update_snapshot(const struct cluster *cluster, struct cluster_unit *u
     if (balancer->balancer.deleting && unit->snapshot != NULL) {
         return 0; // its target groups may be gone; it finishes with what it has
     }
-    uint64_t version = MAX(balancer->record.revision, project->record.revision);
+    uint64_t version = snapshot_version(cluster, balancer, project);
+    if (unit->snapshot != NULL && version == unit->snapshot_version) {
+        return 0;
+    }
     struct snapshot snapshot = {
+        .version = version,
         .unit_id = unit->record.id,
         .load_balancer_id = balancer->record.id,
         .load_balancer = balancer->balancer.name,
@@ -127,12 +154,8 @@ static int update_snapshot(const struct cluster *cluster, struct cluster_unit *u
         .address = unit->unit.front,
         .status_port = UNIT_STATUS_PORT,
     };
-    int r = fill_listeners(cluster, &balancer->balancer, arena, &snapshot, &version);
-    if (r < 0 || (unit->snapshot != NULL && version == unit->snapshot_version)) {
-        return r;
-    }
-    snapshot.version = version;
-    char *text = snapshot_print(&snapshot);
+    int r = fill_listeners(cluster, &balancer->balancer, arena, &snapshot);
+    char *text = r == 0 ? snapshot_print(&snapshot) : NULL;
     if (text == NULL) {
         return -ENOMEM;
     }
@@ -149,42 +172,70 @@ static bool is_desired(const struct cluster_unit *unit)
     return unit->unit.state != UNIT_DELETING;
 }
 
-static int fill_units(struct cluster *cluster, struct cluster_node *node, struct arena *arena,
-                      struct desired *desired)
+// Fills unit->desired, the unit's part of the document: printed when it changed, for snapshots are
+// long and a node has many.
+static int update_unit(struct cluster *cluster, struct cluster_unit *unit, struct arena *arena)
 {
-    desired->units = arena_array(arena, struct desired_unit, cluster->units.count);
-    if (desired->units == NULL) {
+    int r = update_snapshot(cluster, unit, arena);
+    bool draining = unit->unit.state == UNIT_DRAINING;
+    if (r < 0 || (unit->desired != NULL && unit->desired_version == unit->snapshot_version &&
+                  unit->desired_draining == draining)) {
+        return r;
+    }
+    struct desired_unit desired = {
+        .id = unit->record.id,
+        .project_id = unit->unit.project_id,
+        .load_balancer_id = unit->unit.load_balancer_id,
+        .front = unit->unit.front,
+        .back = unit->unit.back,
+        .limits = unit_limits,
+        .draining = draining,
+        .snapshot = unit->snapshot,
+    };
+    char *text = schema_print_text(&desired_unit_schema, &desired);
+    if (text == NULL) {
+        return -ENOMEM;
+    }
+    free(unit->desired);
+    unit->desired = text;
+    unit->desired_version = unit->snapshot_version;
+    unit->desired_draining = draining;
+    return 0;
+}
+
+struct units {
+    struct cluster_unit **items;
+    size_t count, len_bytes; // of their texts with commas
+};
+
+static int gather_units(struct cluster *cluster, const struct cluster_node *node,
+                        struct arena *arena, struct units *ret_units)
+{
+    *ret_units = (struct units){arena_array(arena, struct cluster_unit *, cluster->units.count)};
+    if (ret_units->items == NULL) {
         return -ENOMEM;
     }
     TABLE_FOREACH (&cluster->units, struct cluster_unit, unit) {
         if (unit->node != node || !is_desired(unit)) {
             continue;
         }
-        int r = update_snapshot(cluster, unit, arena);
+        int r = update_unit(cluster, unit, arena);
         if (r == -ENOENT) {
             continue;
         }
         if (r < 0) {
             return r;
         }
-        desired->units[desired->unit_count++] = (struct desired_unit){
-            .id = unit->record.id,
-            .project_id = unit->unit.project_id,
-            .load_balancer_id = unit->unit.load_balancer_id,
-            .front = unit->unit.front,
-            .back = unit->unit.back,
-            .limits = unit_limits,
-            .draining = unit->unit.state == UNIT_DRAINING,
-            .snapshot = unit->snapshot,
-        };
+        ret_units->items[ret_units->count++] = unit;
+        ret_units->len_bytes += strlen(unit->desired) + 1;
     }
     return 0;
 }
 
-static bool needs_network(const struct desired *desired, uint64_t project_id)
+static bool needs_network(const struct units *units, uint64_t project_id)
 {
-    for (size_t i = 0; i < desired->unit_count; i++) {
-        if (desired->units[i].project_id == project_id) {
+    for (size_t i = 0; i < units->count; i++) {
+        if (units->items[i]->unit.project_id == project_id) {
             return true;
         }
     }
@@ -192,14 +243,15 @@ static bool needs_network(const struct desired *desired, uint64_t project_id)
 }
 
 // Every node has every project's network: targets may live on any.
-static int fill_networks(struct cluster *cluster, struct arena *arena, struct desired *desired)
+static int fill_networks(struct cluster *cluster, const struct units *units, struct arena *arena,
+                         struct desired *desired)
 {
     desired->networks = arena_array(arena, struct desired_network, cluster->projects.count);
     if (desired->networks == NULL) {
         return -ENOMEM;
     }
     TABLE_FOREACH (&cluster->projects, struct cluster_project, project) {
-        if (!project->project.deleting || needs_network(desired, project->record.id)) {
+        if (!project->project.deleting || needs_network(units, project->record.id)) {
             desired->networks[desired->network_count++] = (struct desired_network){
                 .project_id = project->record.id,
                 .name = project->project.name,
@@ -211,35 +263,28 @@ static int fill_networks(struct cluster *cluster, struct arena *arena, struct de
     return 0;
 }
 
-// The text begins {"node":"lab","generation":7, and only the number is given anew, for the rest of
-// a document is long. NULL: memory is out.
-static char *with_generation(const char *text, uint64_t generation)
+// The document: what desired_print makes of all but the units, with their texts put in.
+static char *print_document(const struct desired *desired, const struct units *units)
 {
-    static const char field[] = "\"generation\":";
-    const char *at = strstr(text, field); // a node's name has no quotation marks
-    char *copy = NULL;
-    if (at != NULL) {
-        at += sizeof(field) - 1;
-        const char *rest = at + strspn(at, "0123456789");
-        if (asprintf(&copy, "%.*s%" PRIu64 "%s", (int)(at - text), text, generation, rest) < 0) {
-            return NULL;
+    static const char end[] = "]}"; // of "units":[]}
+    char *frame = desired_print(desired);
+    size_t len = frame != NULL ? strlen(frame) : 0;
+    char *text = len > 0 ? malloc(len + units->len_bytes + 1) : NULL;
+    if (text != NULL) {
+        len -= sizeof(end) - 1;
+        memcpy(text, frame, len);
+        for (size_t i = 0; i < units->count; i++) {
+            size_t unit_len = strlen(units->items[i]->desired);
+            if (i > 0) {
+                text[len++] = ',';
+            }
+            memcpy(text + len, units->items[i]->desired, unit_len);
+            len += unit_len;
         }
+        memcpy(text + len, end, sizeof(end));
     }
-    return copy;
-}
-
-// The text without its generation decides whether something changed.
-static char *print_changed(struct cluster_node *node, struct desired *desired, uint64_t revision)
-{
-    desired->generation = node->generation;
-    char *text = desired_print(desired);
-    if (text == NULL || (node->desired != NULL && strcmp(text, node->desired) == 0)) {
-        return text;
-    }
-    desired->generation = MAX(node->generation + 1, revision);
-    char *changed = with_generation(text, desired->generation);
-    free(text);
-    return changed;
+    free(frame);
+    return text;
 }
 
 void cluster_update_document(struct cluster *cluster, struct cluster_node *node)
@@ -251,10 +296,18 @@ void cluster_update_document(struct cluster *cluster, struct cluster_node *node)
         .front = {.subnet = cluster->service->front_subnet,
                   .gateway = ipam_gateway(&cluster->service->front_subnet)},
     };
+    struct units units;
     char *text = NULL;
-    if (fill_units(cluster, node, &arena, &desired) == 0 &&
-        fill_networks(cluster, &arena, &desired) == 0) {
-        text = print_changed(node, &desired, store_revision(cluster->service->store));
+    if (gather_units(cluster, node, &arena, &units) == 0 &&
+        fill_networks(cluster, &units, &arena, &desired) == 0) {
+        // With the generation that it has: so the text tells whether anything else changed.
+        desired.generation = node->generation;
+        text = print_document(&desired, &units);
+        if (text != NULL && (node->desired == NULL || strcmp(text, node->desired) != 0)) {
+            free(text);
+            desired.generation = MAX(node->generation + 1, store_revision(cluster->service->store));
+            text = print_document(&desired, &units);
+        }
     }
     arena_reset(&arena);
     if (text == NULL) {
