@@ -89,7 +89,8 @@ static void check_dns(struct world *world)
                 world_fail(world, "DNS names unit %lu, which does not exist",
                            (unsigned long)unit->record.id);
             } else if (named && process->dead_ms != 0 &&
-                       world->clock.now_ms - process->dead_ms > WORLD_DNS_LATE_MS &&
+                       world->clock.now_ms - process->dead_ms >
+                           WORLD_DNS_LATE_MS + (process->hung ? WORLD_HUNG_MS : 0) &&
                        !(process->hung &&
                          (world->cluster->probes_blind || !unit->probe_answered))) {
                 world_fail(world, "DNS names unit %lu, dead for %.1f s (evidence %s)",

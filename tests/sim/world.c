@@ -7,7 +7,7 @@
 
 #include "model/snapshot.h"
 
-enum { START_MS = 1000000, HUNG_MS = 20000 };
+enum { START_MS = 1000000 };
 
 static uint64_t now_of(const struct world *world)
 {
@@ -330,7 +330,7 @@ static bool run_units(struct world *world, struct sim_node *node)
     bool changed = false;
     for (size_t i = 0; i < node->unit_count; i++) {
         struct sim_unit *unit = &node->units[i];
-        if (unit->hung && now_of(world) - unit->dead_ms > HUNG_MS &&
+        if (unit->hung && now_of(world) - unit->dead_ms > WORLD_HUNG_MS &&
             now_of(world) >= node->agent_until_ms) {
             crash_unit(world, unit, 1000); // its agent asks it, too, and makes an end
             changed = true;

@@ -15,6 +15,7 @@ enum {
     WORLD_BALANCERS_MAX = 64,
     WORLD_DNS_LATE_MS = 8000, // a dead unit's address may stay in DNS so long at the worst: a lost
                               // node (3 s), two probes (2.5 s), a controller that restarts
+    WORLD_HUNG_MS = 20000,    // after so long an agent ends a unit that hangs
 };
 
 // One process of a unit on a node, as the world knows it (not as anybody reports it).
