@@ -132,6 +132,10 @@ static void take_report(struct cluster *cluster, struct cluster_unit *unit,
     unit->was_known |= now != NULL;
     if (now != NULL && now->state == OBSERVED_UNIT_SERVING) {
         unit->serving_pid = now->pid;
+    } else if (now != NULL && now->pid != unit->serving_pid) {
+        // The process that answered is gone; its answers say nothing about the next one.
+        unit->probe_answered = false;
+        unit->probe_failures = 0;
     }
     tell_refusal(cluster, unit);
     cluster_judge_unit(cluster, unit, now_ms);
@@ -313,7 +317,8 @@ bool cluster_wants_probe(const struct cluster_unit *unit)
 {
     switch (unit->unit.state) {
     case UNIT_STARTING:
-        return evidence_is_serving(unit->evidence);
+        // Also once it served and that could not be recorded: what probes said must not grow old.
+        return unit->serving_pid != 0 || evidence_is_serving(unit->evidence);
     case UNIT_SERVING:
     case UNIT_FAILED:
     case UNIT_LEAVING:
