@@ -161,8 +161,8 @@ def test_the_workflow_goes_on_when_the_controller_dies_in_it(cluster, project):
     places = project.join("ab")
     project.create("shop", places)
     before = units(project, "shop")
+    since = last_event(cluster)  # before the unit dies: it is found in milliseconds
     with NeverAgain(cluster, min(before)):
-        since = last_event(cluster)
         wait_for(lambda: 1 in steps(cluster, project, since), 10, "the failure is found")
         cluster.kill_controller()
         cluster.start_controller()
