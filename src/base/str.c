@@ -23,6 +23,23 @@ int str_to_u64(struct str text, uint64_t max, uint64_t *ret_value)
     return 0;
 }
 
+bool str_has_controls(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        const unsigned char *c = (const unsigned char *)text.at + i;
+        size_t left = text.len - i;
+        if (c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && left > 1 && c[1] < 0xa0)) {
+            return true;
+        }
+        if (c[0] == 0xe2 && left > 2 &&
+            ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+             (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 char *str_copy(struct str text)
 {
     char *copy = malloc(text.len + 1);

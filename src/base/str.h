@@ -48,5 +48,9 @@ static inline bool str_equal_nocase(struct str a, struct str b)
 // Decimal digits only: no sign, no space. -EINVAL for anything else or nothing, -ERANGE past max.
 int str_to_u64(struct str text, uint64_t max, uint64_t *ret_value);
 
+// Whether UTF-8 text holds what a terminal or a page obeys instead of showing it: C0 and C1 controls,
+// DEL, and the marks that reorder a line (U+202A–E, U+2066–9).
+bool str_has_controls(struct str text);
+
 // A copy ended by NUL that the caller frees; NULL when memory is out.
 char *str_copy(struct str text);

@@ -3,7 +3,11 @@
 
 #include "codec/http1.h"
 
-enum state { RESTING, CONNECTING, ASKING, CLOSING };
+enum state { RESTING, CONNECTING, ASKING, LEAVING, CLOSING };
+
+// What a target still sends once its status is known is read, so that no server fails in the middle
+// of its answer at every check: so much, for so long.
+enum { LEAVE_BYTES = 256 * 1024, LEAVE_MS = 500 };
 
 // Of an answer's head. More than that is no answer to a health check.
 static const struct http1_limits head_limits = {
@@ -46,6 +50,16 @@ static void finish(struct checker *checker, struct health_result result)
 static void fail(struct checker *checker, enum health_reason reason)
 {
     finish(checker, (struct health_result){.reason = (uint8_t)reason});
+}
+
+// The answer is known, but not all of it is here.
+static void leave(struct checker *checker, struct health_result result)
+{
+    checker->state = LEAVING;
+    checker->left_bytes = buf_len(checker->head_bytes);
+    checker->head_bytes = buf_release(checker->head_bytes);
+    timer_set(checker->loop, &checker->timer, LEAVE_MS);
+    checker->ops->result(checker, result);
 }
 
 static void ask(struct checker *checker)
@@ -116,6 +130,14 @@ static bool keep_bytes(struct checker *checker, struct buf *taken)
 static void check_received(struct stream *stream, struct buf *taken)
 {
     struct checker *checker = checker_of(stream);
+    if (checker->state == LEAVING) {
+        checker->left_bytes += buf_len(taken);
+        buf_release(taken);
+        if (checker->left_bytes > LEAVE_BYTES) {
+            end_check(checker);
+        }
+        return;
+    }
     if (checker->state != ASKING) { // it speaks first: a protocol of its own
         buf_release(taken);
         fail(checker, HEALTH_BAD_RESPONSE);
@@ -137,9 +159,9 @@ static void check_received(struct stream *stream, struct buf *taken)
         }
         unsigned status = checker->head->status;
         if (status >= 200) {
-            finish(checker, health_check_accepts(checker->check, status)
-                                ? (struct health_result){0}
-                                : (struct health_result){HEALTH_STATUS, (uint16_t)status});
+            leave(checker, health_check_accepts(checker->check, status)
+                               ? (struct health_result){0}
+                               : (struct health_result){HEALTH_STATUS, (uint16_t)status});
             return;
         }
         checker->head_bytes->start += (uint32_t)len;
@@ -149,13 +171,19 @@ static void check_received(struct stream *stream, struct buf *taken)
 
 static void check_ended(struct stream *stream)
 {
-    fail(checker_of(stream), HEALTH_CLOSED);
+    struct checker *checker = checker_of(stream);
+    if (checker->state == LEAVING) {
+        end_check(checker);
+    } else {
+        fail(checker, HEALTH_CLOSED);
+    }
 }
 
 static void check_failed(struct stream *stream, int error)
 {
     struct checker *checker = checker_of(stream);
-    if (error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS) {
+    if (checker->state == LEAVING || error == -ENOMEM || error == -EMFILE || error == -ENFILE ||
+        error == -ENOBUFS) {
         end_check(checker);
     } else if (checker->state == CONNECTING) {
         finish(checker, health_result_of_connect(error));
@@ -202,6 +230,8 @@ static void checker_timer_fired(struct timer *timer)
     struct checker *checker = CONTAINER_OF(timer, struct checker, timer);
     if (checker->state == RESTING) {
         begin(checker);
+    } else if (checker->state == LEAVING) {
+        end_check(checker);
     } else {
         fail(checker,
              checker->state == CONNECTING ? HEALTH_CONNECT_TIMEOUT : HEALTH_RESPONSE_TIMEOUT);

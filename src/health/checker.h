@@ -2,10 +2,12 @@
 // Checks one target again and again, on one loop: by HTTP (GET, the status decides) or TCP (a
 // connection that opens). It reports each result and judges nothing: see verdict.h.
 //
-//           due                 connected             head whole, late, closed …
-//   resting ────▶ connecting ──────────────▶ asking ─────────────────────────────▶ resting
-//      ▲              └── failed, late; or connected, for TCP ─────────────────────┘
+//           due                 connected           head whole            end, enough
+//   resting ────▶ connecting ──────────────▶ asking ────────────▶ leaving ─────────────▶ resting
+//                     │                        └── late, closed, no HTTP ───────────────────┤
+//                     └── failed, late; or connected, for TCP ──────────────────────────────┘
 //
+// The result is told when the head is whole; leaving only reads what the target still sends.
 // Checks begin an interval after the one before began (± a tenth, so that many checkers, and the
 // checkers of many units, spread); each gets a connection of its own. What fails here and not there
 // (no descriptor, no memory) is no result: the check is left out.
@@ -36,6 +38,7 @@ struct checker {
     struct buf *head_bytes;
     struct http1_head *head;
     uint64_t began_ms;
+    uint32_t left_bytes; // read while leaving
     uint8_t state;
     bool again; // a check was asked for while one was running
     bool closing;

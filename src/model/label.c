@@ -14,12 +14,9 @@ int name_validate(const char *name, const char *field, struct error *error)
         return error_set_field(error, -EINVAL, "invalid_value", field,
                                "the name %s is all digits, which is how ids look", name);
     }
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)name[i];
-        if (c < 0x20 || c == 0x7f || c == '/') {
-            return error_set_field(error, -EINVAL, "invalid_value", field,
-                                   "a name holds no control characters and no /");
-        }
+    if (strchr(name, '/') != NULL || str_has_controls(str_of(name))) {
+        return error_set_field(error, -EINVAL, "invalid_value", field,
+                               "a name holds no control characters and no /");
     }
     char label[LABEL_LEN];
     if (label_derive(str_of(name), label) < 0) {

@@ -109,10 +109,8 @@ static int parse_string(const struct parse *parse, const struct field *field, co
                       field->min, max, len);
     }
     const char *text = json_string_value(json);
-    for (size_t i = 0; i < len && !ours; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
-            return refuse(parse, path, "invalid_value", "must not hold control characters");
-        }
+    if (!ours && str_has_controls((struct str){text, len})) {
+        return refuse(parse, path, "invalid_value", "must not hold control characters");
     }
     return copy_string(parse, json, ret_text);
 }

@@ -84,6 +84,8 @@ static const struct {
     {&project_schema, "{\"name\":null}", "wrong_type", "name"},
     {&project_schema, "{\"name\":\"\"}", "out_of_range", "name"},
     {&project_schema, "{\"name\":\"a\\u0007b\"}", "invalid_value", "name"},
+    {&project_schema, "{\"name\":\"a\\u009b31mb\"}", "invalid_value", "name"},
+    {&project_schema, "{\"name\":\"a\\u202eb\"}", "invalid_value", "name"},
     {&project_schema, "{\"name\":\"p\",\"id\":1}", "read_only_field", "id"},
     {&project_schema, "{\"name\":\"p\",\"subnet\":\"10.1.0.0\"}", "invalid_value", "subnet"},
     {&project_schema, "{\"name\":\"p\",\"subnet\":\"10.1.0.1/24\"}", "invalid_value", "subnet"},
