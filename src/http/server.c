@@ -36,6 +36,22 @@ int http_server_new(struct loop *loop, const struct http_server_options *options
     return 0;
 }
 
+// Who is silent must not keep others out: the connection gives way that waits longest for its
+// client to say something. False when all have requests under way.
+static bool make_room(struct http_server *server)
+{
+    LIST_FOREACH(&server->connections, link)
+    {
+        struct connection *connection = CONTAINER_OF(link, struct connection, link);
+        if (connection->state == CONNECTION_HEAD || connection->state == CONNECTION_BODY ||
+            connection->state == CONNECTION_LINGERING) {
+            connection_close(connection);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void accepted(struct acceptor *acceptor, int fd, const struct addr *peer)
 {
     struct listener *listener = CONTAINER_OF(acceptor, struct listener, acceptor);
@@ -43,7 +59,7 @@ static void accepted(struct acceptor *acceptor, int fd, const struct addr *peer)
     struct http_peer who = {.addr = *peer, .is_unix = listener->at.family == 0};
     struct ucred credentials;
     socklen_t len = sizeof(credentials);
-    if (server->connection_count >= server->options.connections_max) {
+    if (server->connection_count >= server->options.connections_max && !make_room(server)) {
         close_fd(&fd);
         return;
     }

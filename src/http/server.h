@@ -28,7 +28,7 @@ struct http_server;
 
 struct http_server_options {
     size_t body_max;         // a longer body is answered with 413; 0: 1 MiB
-    size_t connections_max;  // one more is closed at once; 0: 1,000
+    size_t connections_max;  // one more takes the place of one that asks nothing; 0: 1,000
     size_t stream_queue_max; // unsent bytes of a streamed answer before it counts as gone; 0: 1 MiB
 };
 
