@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/agent_state.h"
@@ -378,6 +379,21 @@ static int agent_adopt_networks(struct agent *agent, struct error *error)
     return result;
 }
 
+// A directory whose unit is gone, or was never started, has a record too, so that it goes the way
+// of all records.
+static int agent_adopt_directories(struct agent *agent, struct error *error)
+{
+    cleanup(free_ptr) uint64_t *ids = NULL;
+    size_t count = 0;
+    int result = unit_directories_read(agent->config->run_dir, &ids, &count);
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        result = agent_get_unit(agent, ids[i]) == NULL ? -ENOMEM : 0;
+    }
+    return result < 0 ? error_set(error, result, "cannot read %s/units: %s", agent->config->run_dir,
+                                  strerror(-result))
+                      : 0;
+}
+
 static int agent_adopt_units(struct agent *agent, struct error *error)
 {
     struct arena arena;
@@ -434,7 +450,8 @@ static int agent_open(struct agent *agent, struct error *error)
         log_warning("cannot watch the machine's links; looking every %d s", LOOK_BEATS);
     }
     if ((result = agent_adopt_networks(agent, error)) < 0 ||
-        (result = agent_adopt_units(agent, error)) < 0) {
+        (result = agent_adopt_units(agent, error)) < 0 ||
+        (result = agent_adopt_directories(agent, error)) < 0) {
         return result;
     }
     if (config->remove_all) {
@@ -507,6 +524,16 @@ static int remove_rest(struct agent *agent, struct error *error)
                       : 0;
 }
 
+// Two descriptors a unit; the ordinary limit of 1,024 is for programs that use select.
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int agent_run(const struct agent_config *config, struct error *error)
 {
     struct agent *agent = calloc(1, sizeof(*agent));
@@ -520,6 +547,7 @@ int agent_run(const struct agent_config *config, struct error *error)
         free(agent);
         return result;
     }
+    raise_descriptor_limit();
     agent->config = config;
     agent->networked = config->runtime == RUNTIME_OCI;
     agent->monitor_fd = -1;

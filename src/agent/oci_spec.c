@@ -69,14 +69,21 @@ static json_t *seccomp(void)
                      "names", names, "action", "SCMP_ACT_ERRNO", "errnoRet", EPERM);
 }
 
+static void add_limit(json_t *limits, const char *type, uint64_t value)
+{
+    json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", type, "hard",
+                                            (json_int_t)value, "soft", (json_int_t)value));
+}
+
 static json_t *process(const struct oci_unit *unit)
 {
     json_t *capabilities = json_pack("{s:[], s:[], s:[], s:[], s:[]}", "bounding", "effective",
                                      "inheritable", "permitted", "ambient");
-    json_t *limits =
-        json_pack("[{s:s, s:I, s:I}, {s:s, s:I, s:I}]", "type", "RLIMIT_NOFILE", "hard",
-                  (json_int_t)unit->descriptors, "soft", (json_int_t)unit->descriptors, "type",
-                  "RLIMIT_CORE", "hard", (json_int_t)0, "soft", (json_int_t)0);
+    json_t *limits = json_array();
+    add_limit(limits, "RLIMIT_NOFILE", unit->descriptors);
+    add_limit(limits, "RLIMIT_CORE", 0);
+    // Its output goes to a file below /run: one that floods it ends before the agent's next look.
+    add_limit(limits, "RLIMIT_FSIZE", 16 << 20);
     return json_pack(
         "{s:b, s:{s:I, s:I}, s:[s, s, s, s, s], s:[s], s:s, s:o, s:o, s:b, s:i}", "terminal", 0,
         "user", "uid", (json_int_t)unit->user, "gid", (json_int_t)unit->user, "args", "/weir-proxy",

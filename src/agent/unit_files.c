@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 enum { LOG_KEPT_BYTES = 1 << 20, LOG_MAX_BYTES = 4 << 20 };
 
 int unit_path(const char *run_dir, uint64_t unit_id, const char *file,
@@ -156,8 +158,48 @@ void unit_directory_remove(const char *run_dir, uint64_t unit_id)
     if (unit_path(run_dir, unit_id, "", path) == 0) {
         directory_remove(path);
     }
+    snprintf(path, sizeof(path), "%.200s/bundles/%" PRIu64, run_dir, unit_id);
+    directory_remove(path);
     unit_log_path(run_dir, unit_id, path);
     unlink(path);
+}
+
+int unit_directories_read(const char *run_dir, uint64_t **ret_ids, size_t *ret_count)
+{
+    char path[UNIT_PATH_LEN];
+    snprintf(path, sizeof(path), "%.200s/units", run_dir);
+    DIR *directory = opendir(path);
+    if (directory == NULL) {
+        return -errno;
+    }
+    uint64_t *ids = NULL;
+    size_t count = 0, room = 0;
+    int result = 0;
+    const struct dirent *entry;
+    while (result == 0 && (entry = readdir(directory)) != NULL) {
+        uint64_t id;
+        if (str_to_u64(str_of(entry->d_name), UINT64_MAX, &id) < 0) {
+            continue;
+        }
+        if (count == room) {
+            room = room == 0 ? 32 : 2 * room;
+            uint64_t *grown = realloc(ids, room * sizeof(*ids));
+            if (grown == NULL) {
+                result = -ENOMEM;
+                break;
+            }
+            ids = grown;
+        }
+        ids[count++] = id;
+    }
+    closedir(directory);
+    if (result < 0) {
+        free(ids);
+        return result;
+    }
+    *ret_ids = ids;
+    *ret_count = count;
+    return 0;
 }
 
 // By descriptor, so that a directory swapped for a link meanwhile leads nowhere.

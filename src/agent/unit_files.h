@@ -31,8 +31,10 @@ void unit_log_last(const char *run_dir, uint64_t unit_id, char *buffer, size_t s
 uint32_t unit_starts_read(const char *run_dir, uint64_t unit_id);
 void unit_starts_write(const char *run_dir, uint64_t unit_id, uint32_t starts);
 void unit_pid_write(const char *run_dir, uint64_t unit_id, pid_t pid);
-// With its log.
+// With its log and its bundle.
 void unit_directory_remove(const char *run_dir, uint64_t unit_id);
+// The ids of all units that have a directory, in an array that the caller frees.
+int unit_directories_read(const char *run_dir, uint64_t **ret_ids, size_t *ret_count);
 
 // Removes a directory with everything in it. One that is not there is no failure.
 int directory_remove(const char *path);
