@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/apply_network.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -55,6 +56,30 @@ static int bridge_ensure(struct netlink *netlink, const char *name, const struct
     return netlink_commit(netlink, error);
 }
 
+// The kernel has one table of neighbours (IPv4: ARP) for all namespaces together, of 1,024 by default;
+// each unit needs one for the gateway, for each target, and for each client beside it. When it is
+// full, new units cannot be reached. The limits are raised, never lowered, and stay so: they only
+// allow memory that is used when there are neighbours.
+static void raise_neighbour_limits(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t least;
+    } limits[] = {// The hard limit first, so that the lower are never above it.
+                  {"ipv4/neigh/default/gc_thresh3", 262144},
+                  {"ipv4/neigh/default/gc_thresh2", 131072},
+                  {"ipv4/neigh/default/gc_thresh1", 16384}};
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        char now[24], wanted[24];
+        uint64_t value;
+        if (netns_get(limits[i].name, now, sizeof(now)) == 0 &&
+            str_to_u64(str_of(now), UINT64_MAX, &value) == 0 && value < limits[i].least) {
+            snprintf(wanted, sizeof(wanted), "%" PRIu64, limits[i].least);
+            netns_set(limits[i].name, wanted);
+        }
+    }
+}
+
 int network_add_front(const char *instance, const struct front_network *front, struct error *error)
 {
     struct netlink netlink;
@@ -64,6 +89,7 @@ int network_add_front(const char *instance, const struct front_network *front, s
     }
     char name[NAME_LEN];
     name_of_bridge(instance, name);
+    raise_neighbour_limits();
     result = bridge_ensure(&netlink, name, &front->gateway, front->subnet.bits, error);
     netlink_close(&netlink);
     if (result == 0 && front->subnet.family == 4) {
