@@ -64,7 +64,7 @@ BAD = {
     "chunks of 3 MiB": (b"POST /v1/requests HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
                         b"\r\n\r\n" + b"10000\r\n" + b"a" * 65536 + b"\r\n" * 1 +
                         (b"10000\r\n" + b"a" * 65536 + b"\r\n") * 47 + b"0\r\n\r\n", 413),
-    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), None),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n", 400),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     "a path that climbs": (b"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", None),
     "a NUL in the path": (b"GET /v1/\0 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
