@@ -155,13 +155,14 @@ void unit_pid_write(const char *run_dir, uint64_t unit_id, pid_t pid)
 void unit_directory_remove(const char *run_dir, uint64_t unit_id)
 {
     char path[UNIT_PATH_LEN];
-    if (unit_path(run_dir, unit_id, "", path) == 0) {
-        directory_remove(path);
-    }
     snprintf(path, sizeof(path), "%.200s/bundles/%" PRIu64, run_dir, unit_id);
     directory_remove(path);
     unit_log_path(run_dir, unit_id, path);
     unlink(path);
+    // Last, because it is by this one that an agent finds what another left half removed.
+    if (unit_path(run_dir, unit_id, "", path) == 0) {
+        directory_remove(path);
+    }
 }
 
 int unit_directories_read(const char *run_dir, uint64_t **ret_ids, size_t *ret_count)

@@ -218,6 +218,7 @@ int table_open(struct table *table, const struct table_column *columns, size_t c
         return -ENOMEM;
     }
     scols_table_enable_colors(table->scols, has_colors(stdout));
+    scols_table_enable_noencoding(table->scols, 1); // cells are clean already
     if (!isatty(STDOUT_FILENO)) {
         scols_table_set_termforce(table->scols, SCOLS_TERMFORCE_NEVER);
     }

@@ -254,6 +254,8 @@ def test_text_of_the_network_is_made_harmless(weir, controller):
         for text in (done.stdout, done.stderr):
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
     assert json.loads(weir("get", "projects", "-o", "json").stdout)["items"][0]["name"] == evil
+    # Once, not twice.
+    assert r"\x1b[31mred\x07\xc2\x9b2J" in weir("get", "projects").stdout
 
 
 def on_terminal(*arguments, server, **environment):

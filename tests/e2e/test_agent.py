@@ -239,6 +239,18 @@ def join(run, node, project_id, name, first=11):
     return targets
 
 
+def test_a_directory_that_a_killed_agent_left_is_removed(node):
+    node.wait_unit(1)
+    node.kill()
+    left = node.run_path("units", "4711")
+    os.makedirs(left)
+    with open(os.path.join(left, "starts"), "w") as file:
+        file.write("1")
+    node.start()
+    wait_for(lambda: not os.path.exists(left), 10, "the directory gone")
+    node.wait_unit(1, starts=1)
+
+
 def test_a_killed_unit_is_reported_at_once_and_started_again(node):
     first = node.wait_unit(1)
     other = node.wait_unit(2)["pid"]
