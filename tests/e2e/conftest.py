@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support.cluster import Cluster, free_subnet
+from support.node import Node
 from support.run import PROGRAMS, Run, namespaces
 from support.wait import wait_for
 
@@ -161,3 +162,15 @@ def make_project(cluster):
 @pytest.fixture
 def project(make_project):
     return make_project()
+
+
+@pytest.fixture
+def make_node(run):
+    made = []
+
+    def make(**settings):
+        made.append(Node(run, **settings))
+        return made[-1]
+    yield make
+    left = [node.stop() for node in made]
+    assert not any(left), left

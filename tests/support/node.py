@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent alone: no controller, its desired document in a file that the test writes."""
 
+import http.client
 import http.server
 import json
 import os
@@ -223,3 +224,18 @@ class FakeController:
                 peer.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+def get(address, path="/health", port=9901):
+    peer = http.client.HTTPConnection(address, port, timeout=5)
+    try:
+        peer.request("GET", path)
+        answer = peer.getresponse()
+        return answer.status, answer.read()
+    finally:
+        peer.close()
+
+
+def status_fields(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
