@@ -43,6 +43,22 @@ static void unit_detach(struct agent_unit *unit)
     unit->actual.serving_version = 0;
 }
 
+// Words for the report: the pidfd of a process that is not our child tells no exit code.
+static void unit_explain_end(struct agent_unit *unit)
+{
+    struct agent *agent = unit->agent;
+    const struct runtime_ops *runtime = agent->runtime_ops;
+    char last[160];
+    unit_log_last(agent->config->run_dir, unit->actual.id, last, sizeof(last));
+    if (runtime->out_of_memory != NULL && runtime->out_of_memory(agent->runtime, unit->actual.id)) {
+        snprintf(unit->crash, sizeof(unit->crash),
+                 "its process was ended by the kernel: it reached its memory limit");
+    } else {
+        snprintf(unit->crash, sizeof(unit->crash), "its process ended%s%s",
+                 last[0] != '\0' ? "; its log's last line: " : "", last);
+    }
+}
+
 // Its process has ended: by our doing, after a drain, or by itself.
 static void unit_ended(struct agent_unit *unit)
 {
@@ -62,10 +78,7 @@ static void unit_ended(struct agent_unit *unit)
         }
         uint64_t delay_ms = plan_restart_delay_ms(++unit->crashes);
         unit->actual.retry_at_ms = loop_now_ms(agent->loop) + delay_ms;
-        char last[160];
-        unit_log_last(agent->config->run_dir, unit->actual.id, last, sizeof(last));
-        snprintf(unit->crash, sizeof(unit->crash), "its process ended%s%s",
-                 last[0] != '\0' ? "; its log's last line: " : "", last);
+        unit_explain_end(unit);
         log_error("unit %" PRIu64 ": %s; starting it again in %" PRIu64 " ms", unit->actual.id,
                   unit->crash, delay_ms);
     }

@@ -55,6 +55,9 @@ struct runtime_ops {
     void (*start)(struct unit_runtime *runtime, struct runtime_op *op);
     // Ends at once (SIGKILL) and takes away what is left of it. Done only when it is gone.
     void (*stop)(struct unit_runtime *runtime, struct runtime_op *op);
+    // True when the kernel ended a process of the unit because it reached its memory limit. Asked
+    // when the unit has ended and before it is stopped or started again. May be NULL.
+    bool (*out_of_memory)(struct unit_runtime *runtime, uint64_t unit_id);
     // After the last unit is gone for good: takes away what all shared. May be NULL.
     void (*clean)(struct unit_runtime *runtime);
     // Forgets all ops under way; no `done` follows. What they started goes on.

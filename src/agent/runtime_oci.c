@@ -313,7 +313,8 @@ static void oci_stop(struct unit_runtime *runtime, struct runtime_op *op)
 
 static void oci_abandon(struct unit_runtime *runtime)
 {
-    LIST_FOREACH (&runtime->ops, link) {
+    LIST_FOREACH(&runtime->ops, link)
+    {
         struct oci_op *oci = CONTAINER_OF(link, struct oci_op, link);
         if (oci->spawned) {
             spawn_abandon(&oci->spawn);
@@ -461,6 +462,32 @@ static int oci_find(struct unit_runtime *runtime, struct arena *arena,
                     ret_found, ret_count, error);
 }
 
+// "oom_kill N" in the group's memory.events (cgroup v2) or memory.oom_control (v1).
+static bool oci_out_of_memory(struct unit_runtime *runtime, uint64_t unit_id)
+{
+    static const char *const places[][2] = {{"", "memory.events"},
+                                            {"memory/", "memory.oom_control"}};
+    char path[UNIT_PATH_LEN], group[NAME_LEN], name[NAME_LEN], line[64];
+    name_of_table(runtime->config.instance, group);
+    name_of(runtime->config.instance, NAME_UNIT, unit_id, name);
+    unsigned long kills = 0;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        snprintf(path, sizeof(path), "/sys/fs/cgroup/%s%s/%s/%s", places[i][0], group, name,
+                 places[i][1]);
+        FILE *file = fopen(path, "re");
+        while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+            unsigned long value;
+            if (sscanf(line, "oom_kill %lu", &value) == 1) {
+                kills += value;
+            }
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    return kills > 0;
+}
+
 // The containers' parent control group, which runc made but never removes: one directory with
 // cgroup v2, one in each controller's tree with v1. rmdir takes away only what is empty.
 static void oci_clean(struct unit_runtime *runtime)
@@ -489,6 +516,7 @@ const struct runtime_ops runtime_oci = {
     .find = oci_find,
     .start = oci_start,
     .stop = oci_stop,
+    .out_of_memory = oci_out_of_memory,
     .clean = oci_clean,
     .abandon = oci_abandon,
 };

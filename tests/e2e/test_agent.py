@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -81,17 +82,24 @@ def test_a_unit_has_no_privilege_and_sees_one_file(node):
     assert in_namespace(node.unit_namespace(1), "cat", "/proc/sys/net/ipv4/ip_forward").strip() == "0"
 
 
+def unit_groups(pid, controller):
+    """Directories of the process's control group: cgroup v2's, and v1's of that controller."""
+    for line in open(f"/proc/{pid}/cgroup"):
+        _, controllers, path = line.rstrip("\n").split(":", 2)
+        if not controllers:
+            yield f"/sys/fs/cgroup{path}"
+        elif controller in controllers.split(","):
+            yield f"/sys/fs/cgroup/{controllers}{path}"
+
+
 def test_a_unit_is_held_to_its_limits(node):
     pid = node.wait_unit(1)["pid"]
-    groups = dict(line.rstrip("\n").split(":", 2)[1:] for line in open(f"/proc/{pid}/cgroup"))
     found = {}
-    for controllers, path in groups.items():
-        base = f"/sys/fs/cgroup/{controllers}" if controllers else "/sys/fs/cgroup"
-        for name, file in (("memory", "memory.max"), ("memory", "memory.limit_in_bytes"),
-                           ("pids", "pids.max"), ("cpu", "cpu.max"), ("cpu", "cpu.cfs_quota_us")):
-            whole = f"{base}{path}/{file}"
-            if os.path.exists(whole):
-                found[name] = open(whole).read().split()[0]
+    for name, file in (("memory", "memory.max"), ("memory", "memory.limit_in_bytes"),
+                       ("pids", "pids.max"), ("cpu", "cpu.max"), ("cpu", "cpu.cfs_quota_us")):
+        for group in unit_groups(pid, name):
+            if os.path.exists(f"{group}/{file}"):
+                found[name] = open(f"{group}/{file}").read().split()[0]
     assert found == {"memory": "268435456", "pids": "64", "cpu": "200000"}, found
 
 
@@ -241,6 +249,24 @@ def test_a_killed_unit_is_reported_at_once_and_started_again(node):
     node.wait_unit(1, starts=3)
     assert time.monotonic() - killed_at >= 1.9
     assert node.wait_unit(2)["pid"] == other
+
+
+def test_a_unit_that_reached_its_memory_limit_is_told_so(node):
+    pid = node.wait_unit(1)["pid"]
+    path = next(p for p in unit_groups(pid, "memory") if os.path.exists(p + "/cgroup.procs"))
+    # A hog in the unit's group, which the kernel takes rather than the unit; then the unit goes.
+    hog = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read(1); x = b'x' * (1 << 30)"],
+                           stdin=subprocess.PIPE)
+    with open(path + "/cgroup.procs", "w") as file:
+        file.write(str(hog.pid))
+    with open(f"/proc/{hog.pid}/oom_score_adj", "w") as file:
+        file.write("1000")
+    hog.communicate(b"x")
+    assert hog.returncode == -signal.SIGKILL
+    os.kill(pid, signal.SIGKILL)
+    failed = wait_for(lambda: (u := node.unit(1))["state"] == "failed" and u, 2, "the failure told")
+    assert "memory limit" in failed["error"], failed
+    node.wait_unit(1, starts=2)
 
 
 def test_a_unit_that_stands_still_is_reported(node):
