@@ -18,8 +18,7 @@ enum { REMOVE_ALL_MS = 60000 };
 
 struct agent_network *agent_find_network(struct agent *agent, uint64_t project_id)
 {
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         struct agent_network *network = CONTAINER_OF(link, struct agent_network, link);
         if (network->actual.project_id == project_id) {
             return network;
@@ -40,8 +39,7 @@ struct agent_network *agent_get_network(struct agent *agent, uint64_t project_id
 
 struct agent_unit *agent_find_unit(struct agent *agent, uint64_t unit_id)
 {
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         if (unit->actual.id == unit_id) {
             return unit;
@@ -140,12 +138,10 @@ void agent_plan_soon(struct agent *agent)
 static int actual_collect(struct agent *agent, struct arena *arena, struct actual *ret_actual)
 {
     size_t networks = 0, units = 0;
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         networks++;
     }
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         units++;
     }
     struct actual actual = {
@@ -160,13 +156,11 @@ static int actual_collect(struct agent *agent, struct arena *arena, struct actua
     if (actual.networks == NULL || actual.units == NULL) {
         return -ENOMEM;
     }
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         actual.networks[actual.network_count++] =
             CONTAINER_OF(link, struct agent_network, link)->actual;
     }
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         actual.units[actual.unit_count++] = CONTAINER_OF(link, struct agent_unit, link)->actual;
     }
     *ret_actual = actual;
@@ -187,8 +181,7 @@ static bool is_desired_network(const struct agent *agent, uint64_t project_id)
 // Records of what is neither wanted nor there any more.
 static void forget_gone(struct agent *agent)
 {
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         if (!unit->actual.busy && unit->actual.process == UNIT_PROCESS_NONE &&
             (unit->actual.network == PRESENCE_NONE || !agent->networked) &&
@@ -196,8 +189,7 @@ static void forget_gone(struct agent *agent)
             unit_forget(unit);
         }
     }
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         struct agent_network *network = CONTAINER_OF(link, struct agent_network, link);
         if (!network->actual.busy && network->actual.presence == PRESENCE_NONE &&
             !is_desired_network(agent, network->actual.project_id)) {
@@ -303,8 +295,7 @@ static void beat(struct timer *timer)
     struct agent *agent = CONTAINER_OF(timer, struct agent, beat_timer);
     timer_set(agent->loop, timer, BEAT_MS);
     agent->beats++;
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         unit_beat(unit);
         if (agent->beats % LOG_CUT_BEATS == 0) {
@@ -490,12 +481,10 @@ static void agent_close(struct agent *agent)
     }
     worker_close(&agent->disk);
     agent->store = desired_store_close(agent->store);
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         unit_leave(CONTAINER_OF(link, struct agent_unit, link));
     }
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         free(CONTAINER_OF(link, struct agent_network, link));
     }
     if (agent->runtime != NULL) {

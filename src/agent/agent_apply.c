@@ -320,8 +320,7 @@ static void look_compare(struct agent *agent, const struct sighting *sighting)
         log_warning("the front bridge is no longer as it was made");
         agent->front.presence = PRESENCE_BROKEN;
     }
-    LIST_FOREACH(&agent->networks, link)
-    {
+    LIST_FOREACH (&agent->networks, link) {
         struct agent_network *network = CONTAINER_OF(link, struct agent_network, link);
         if (network->actual.presence == PRESENCE_READY &&
             sighting_network(sighting, network->actual.project_id) != PRESENCE_READY) {
@@ -330,8 +329,7 @@ static void look_compare(struct agent *agent, const struct sighting *sighting)
             network->actual.presence = PRESENCE_BROKEN;
         }
     }
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         if (unit->actual.network == PRESENCE_READY &&
             sighting_unit(sighting, unit->actual.id) != PRESENCE_READY) {

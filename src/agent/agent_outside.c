@@ -94,8 +94,7 @@ static bool closed_update(struct agent *agent, const struct desired *desired)
     free(agent->closed);
     agent->closed = closed;
     agent->closed_count = desired->network_count;
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         CONTAINER_OF(link, struct agent_unit, link)->outside_known = false;
     }
     return true;
@@ -121,16 +120,14 @@ bool outside_update(struct agent *agent)
 struct addr *outside_collect(const struct agent *agent, size_t *ret_count)
 {
     size_t room = 0, count = 0;
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         room += CONTAINER_OF(link, struct agent_unit, link)->outside_count;
     }
     struct addr *list = calloc(room + 1, sizeof(*list));
     if (list == NULL) {
         return NULL;
     }
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         const struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         for (size_t i = 0; i < unit->outside_count; i++) {
             bool known = false;

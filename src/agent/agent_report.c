@@ -138,8 +138,7 @@ static char *report_print(struct agent *agent, struct arena *arena)
 {
     const struct desired *desired = agent->document != NULL ? agent->document->desired : NULL;
     size_t unit_count = 0, network_count = desired != NULL ? desired->network_count : 0;
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         unit_count++;
     }
     struct observed observed = {
@@ -160,8 +159,7 @@ static char *report_print(struct agent *agent, struct arena *arena)
     for (size_t i = 0; i < network_count; i++) {
         report_network(agent, &desired->networks[i], &observed.networks[i]);
     }
-    LIST_FOREACH(&agent->units, link)
-    {
+    LIST_FOREACH (&agent->units, link) {
         const struct agent_unit *unit = CONTAINER_OF(link, struct agent_unit, link);
         report_unit(agent, unit, arena, &observed.units[observed.unit_count++]);
     }

@@ -313,8 +313,7 @@ static void oci_stop(struct unit_runtime *runtime, struct runtime_op *op)
 
 static void oci_abandon(struct unit_runtime *runtime)
 {
-    LIST_FOREACH(&runtime->ops, link)
-    {
+    LIST_FOREACH (&runtime->ops, link) {
         struct oci_op *oci = CONTAINER_OF(link, struct oci_op, link);
         if (oci->spawned) {
             spawn_abandon(&oci->spawn);

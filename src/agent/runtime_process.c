@@ -108,8 +108,7 @@ static void process_stop(struct unit_runtime *runtime, struct runtime_op *op)
 
 static void process_abandon(struct unit_runtime *runtime)
 {
-    LIST_FOREACH(&runtime->ops, link)
-    {
+    LIST_FOREACH (&runtime->ops, link) {
         struct process_op *process = CONTAINER_OF(link, struct process_op, link);
         process_watch_close(&process->dying);
         task_cancel(&process->later);
