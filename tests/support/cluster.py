@@ -12,7 +12,7 @@ import signal
 import socket
 
 from . import dns
-from .run import PROGRAMS, command, namespaces, remove_instance
+from .run import command, namespaces, remove_instance
 from .target import Targets
 from .wait import wait_for
 
@@ -98,19 +98,19 @@ class Cluster:
         return ("127.0.0.1", self.dns_port)
 
     def controller_command(self):
-        return [os.path.join(PROGRAMS, "weir-controller"), "--listen", f"127.0.0.1:{self.port}",
+        return [os.path.join(self.run.programs(self.user), "weir-controller"), "--listen", f"127.0.0.1:{self.port}",
                 "--socket", self.socket_path, "--database", self.database,
                 "--dns", f"127.0.0.1:{self.dns_port}", "--front-subnet", self.front_subnet,
                 "--failure-threshold-s", str(self.failure_threshold_s),
                 *(f"--set={name}={number}" for name, number in self.settings.items())]
 
     def agent_command(self, node=None):
-        return [os.path.join(PROGRAMS, "weir-agent"), "--node", node or self.node,
+        return [os.path.join(self.run.programs(self.user), "weir-agent"), "--node", node or self.node,
                 "--instance", self.instance, "--runtime", self.runtime,
                 "--controller", f"http://127.0.0.1:{self.port}",
                 "--run-dir", os.path.join(self.directory, "run"),
                 "--state-dir", os.path.join(self.directory, "state"),
-                "--proxy", os.path.join(PROGRAMS, "weir-proxy")]
+                "--proxy", os.path.join(self.run.programs(self.user), "weir-proxy")]
 
     def start_controller(self, wait=True):
         self.controller = self.run.start(self.controller_command(),

@@ -13,7 +13,7 @@ import threading
 import time
 
 from .cluster import free_port, free_subnet
-from .run import PROGRAMS, command, namespaces, remove_instance
+from .run import command, namespaces, remove_instance
 from .wait import wait_for
 
 
@@ -90,10 +90,10 @@ class Node:
     def agent_command(self, *more, desired=True):
         enter = ["nsenter", f"--net=/run/netns/{self.machine}"] if self.machine else []
         return enter + [
-            os.path.join(PROGRAMS, "weir-agent"), "--node", self.name, "--instance", self.instance,
+            os.path.join(self.run.programs(self.user), "weir-agent"), "--node", self.name, "--instance", self.instance,
             "--runtime", self.runtime, "--run-dir", os.path.join(self.directory, "run"),
             "--state-dir", os.path.join(self.directory, "state"),
-            "--proxy", os.path.join(PROGRAMS, "weir-proxy"),
+            "--proxy", os.path.join(self.run.programs(self.user), "weir-proxy"),
             *(["--desired", self.document_path] if desired else []), *more]
 
     def start(self, *more, desired=True, env=None):

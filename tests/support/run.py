@@ -81,6 +81,22 @@ class Run:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
+    def programs(self, user=None):
+        """The folder of the programs; of a copy when this user may not reach them (a clone that
+        lies in somebody's home)."""
+        may = user is None or subprocess.run(
+            ["test", "-x", os.path.join(PROGRAMS, "weir-agent")], user=user, group="nogroup",
+            cwd="/").returncode == 0
+        if may:
+            return PROGRAMS
+        copy = os.path.join(self.directory, "programs")
+        if not os.path.isdir(copy):
+            os.mkdir(copy)
+            for program in ("weir", "weir-agent", "weir-controller", "weir-proxy"):
+                shutil.copy(os.path.join(PROGRAMS, program), copy)
+            os.chmod(copy, 0o755)
+        return copy
+
     def instance(self):
         """A name for one instance of Weir on this machine, at most 6 characters."""
         self.counter += 1
