@@ -29,8 +29,8 @@ def measure(process, port, connections, seconds):
 
 
 def run(quick=False, rounds=None, seconds=None, connections=64, only=None):
-    rounds = rounds or (5 if not quick else 3)
-    seconds = seconds or (3 if not quick else 1)
+    rounds = rounds or (11 if not quick else 3)
+    seconds = seconds or 1
     samples = {}
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
         proxies.start_target()
