@@ -184,6 +184,8 @@ static void test_a_check_asked_for_during_one_follows_it(void **state)
     checker_check_soon(&checker);
     accept_check();
     answer("HTTP/1.1 200 OK\r\n\r\n");
+    close(target); // the check is over with the whole answer
+    target = -1;
     turn(0);
     accept_check();
     assert_int_equal(results, 1);
