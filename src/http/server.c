@@ -40,8 +40,7 @@ int http_server_new(struct loop *loop, const struct http_server_options *options
 // client to say something. False when all have requests under way.
 static bool make_room(struct http_server *server)
 {
-    LIST_FOREACH(&server->connections, link)
-    {
+    LIST_FOREACH (&server->connections, link) {
         struct connection *connection = CONTAINER_OF(link, struct connection, link);
         if (connection->state == CONNECTION_HEAD || connection->state == CONNECTION_BODY ||
             connection->state == CONNECTION_LINGERING) {
