@@ -30,6 +30,12 @@ struct buf *buf_new_sized(struct loop *loop, uint32_t size);
 // Accepts NULL, returns NULL.
 struct buf *buf_release(struct buf *buf);
 
+// Lists of buffers, linked by next; NULL is an empty one.
+void buf_list_append(struct buf **list, struct buf *taken);
+void buf_list_release(struct buf **list);
+// Makes a list of one buffer, so that its bytes can be parsed. Not of an empty one. -ENOMEM.
+int buf_list_join(struct buf **list);
+
 static inline uint32_t buf_len(const struct buf *buf)
 {
     return buf->end - buf->start;

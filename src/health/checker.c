@@ -34,7 +34,7 @@ static void end_check(struct checker *checker)
 {
     checker->state = CLOSING;
     timer_cancel(&checker->timer);
-    checker->head_bytes = buf_release(checker->head_bytes);
+    buf_list_release(&checker->head_bytes);
     free(checker->head);
     checker->head = NULL;
     // Nothing is owed to the peer, and a FIN would leave a TIME-WAIT for every check.
@@ -104,29 +104,6 @@ static void check_connected(struct stream *stream)
     }
 }
 
-// Collects what arrived behind what was there. False: memory is out.
-static bool keep_bytes(struct checker *checker, struct buf *taken)
-{
-    struct buf *whole = checker->head_bytes;
-    if (whole == NULL) {
-        checker->head_bytes = taken;
-        return true;
-    }
-    if (buf_room(whole) < buf_len(taken)) {
-        struct buf *larger = buf_new_sized(checker->loop, buf_len(whole) + 2 * taken->size);
-        if (larger == NULL) {
-            buf_release(taken);
-            return false;
-        }
-        buf_append(larger, whole->data + whole->start, buf_len(whole));
-        buf_release(whole);
-        checker->head_bytes = whole = larger;
-    }
-    buf_append(whole, taken->data + taken->start, buf_len(taken));
-    buf_release(taken);
-    return true;
-}
-
 static void check_received(struct stream *stream, struct buf *taken)
 {
     struct checker *checker = checker_of(stream);
@@ -143,7 +120,8 @@ static void check_received(struct stream *stream, struct buf *taken)
         fail(checker, HEALTH_BAD_RESPONSE);
         return;
     }
-    if (!keep_bytes(checker, taken)) {
+    buf_list_append(&checker->head_bytes, taken);
+    if (buf_list_join(&checker->head_bytes) < 0) {
         end_check(checker);
         return;
     }

@@ -178,11 +178,7 @@ void backend_close(struct backend *backend, bool abort)
     }
     backend->request = NULL;
     timer_cancel(&backend->deadline.timer);
-    while (backend->input != NULL) {
-        struct buf *first = backend->input;
-        backend->input = first->next;
-        buf_release(first);
-    }
+    buf_list_release(&backend->input);
     if (abort) {
         stream_abort(&backend->stream);
     } else {

@@ -13,47 +13,6 @@ static struct client *client_of(struct stream *stream)
     return CONTAINER_OF(stream, struct client, stream);
 }
 
-static void append(struct buf **list, struct buf *taken)
-{
-    while (*list != NULL) {
-        list = &(*list)->next;
-    }
-    taken->next = NULL;
-    *list = taken;
-}
-
-static void drop_input(struct client *client)
-{
-    while (client->input != NULL) {
-        struct buf *first = client->input;
-        client->input = first->next;
-        buf_release(first);
-    }
-}
-
-bool client_join_input(struct buf **input)
-{
-    struct buf *first = *input;
-    while (first->next != NULL) {
-        struct buf *second = first->next;
-        if (buf_room(first) < buf_len(second)) {
-            uint32_t size = 2 * (buf_len(first) + buf_len(second));
-            struct buf *larger = buf_new_sized(first->loop, size);
-            if (larger == NULL) {
-                return false;
-            }
-            buf_append(larger, first->data + first->start, buf_len(first));
-            larger->next = second;
-            buf_release(first);
-            *input = first = larger;
-        }
-        buf_append(first, second->data + second->start, buf_len(second));
-        first->next = second->next;
-        buf_release(second);
-    }
-    return true;
-}
-
 void client_wait(struct client *client, enum deadline_kind kind, uint64_t after_ms)
 {
     client->deadline.mark = stream_queued(&client->stream);
@@ -179,7 +138,7 @@ static void client_received(struct stream *stream, struct buf *taken)
         request_client_received(client->request, taken);
         return;
     }
-    append(&client->input, taken);
+    buf_list_append(&client->input, taken);
     if (client->request == NULL) {
         client_run(client);
     } else if (!request_wants_input(client->request)) {
@@ -289,7 +248,7 @@ void client_close(struct client *client)
     }
     client->closing = true;
     timer_cancel(&client->deadline.timer);
-    drop_input(client);
+    buf_list_release(&client->input);
     stream_close(&client->stream);
 }
 
@@ -298,7 +257,7 @@ void client_abort(struct client *client)
     if (!client->closing) {
         client->closing = true;
         timer_cancel(&client->deadline.timer);
-        drop_input(client);
+        buf_list_release(&client->input);
         stream_abort(&client->stream);
     }
 }
@@ -308,7 +267,7 @@ void client_linger(struct client *client)
     if (client->closing || client->lingering) {
         return;
     }
-    drop_input(client);
+    buf_list_release(&client->input);
     if (client->ended && stream_queued(&client->stream) == 0) {
         client_close(client);
         return;

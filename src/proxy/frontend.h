@@ -51,5 +51,3 @@ void client_release_listener(struct client *client);
 // Whether another request may follow the one under way, as far as this end of it goes.
 bool client_may_go_on(const struct client *client);
 void client_wait(struct client *client, enum deadline_kind kind, uint64_t after_ms);
-// One buffer with all input, so that it can be parsed; false: memory is out.
-bool client_join_input(struct buf **input);

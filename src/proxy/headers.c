@@ -30,7 +30,7 @@ void headers_write_request(struct writer *writer, const struct http1_head *head,
     WRITER_PUT(writer, "X-Request-Id: ");
     writer_put(writer, context->request_id);
     WRITER_PUT(writer, "\r\n");
-    if (context->upgrade) {
+    if (head->upgrade.len > 0) {
         WRITER_PUT(writer, "Connection: Upgrade\r\n");
         http1_write_field(writer, STR("Upgrade"), head->upgrade);
     }
@@ -103,29 +103,4 @@ struct str headers_find_request_id(const struct http1_head *head)
     }
     uint32_t next = (uint32_t)(field - head->fields) + 1;
     return http1_find(head, HTTP1_X_REQUEST_ID, next) == NULL ? field->value : (struct str){0};
-}
-
-bool headers_may_upgrade(const struct http1_head *head)
-{
-    struct str left = head->upgrade;
-    if (left.len == 0 || head->version_minor == 0) {
-        return false;
-    }
-    while (left.len > 0) {
-        const char *comma = memchr(left.at, ',', left.len);
-        struct str item = {left.at, comma != NULL ? (size_t)(comma - left.at) : left.len};
-        left.at += item.len + (comma != NULL);
-        left.len -= item.len + (comma != NULL);
-        while (item.len > 0 && (*item.at == ' ' || *item.at == '\t')) {
-            item.at++;
-            item.len--;
-        }
-        while (item.len > 0 && (item.at[item.len - 1] == ' ' || item.at[item.len - 1] == '\t')) {
-            item.len--;
-        }
-        if (str_equal_nocase(item, STR("h2c"))) {
-            return false;
-        }
-    }
-    return true;
 }

@@ -17,7 +17,6 @@ struct headers_request {
     struct str client;    // its IP address
     struct str forwarded; // "X-Forwarded-Proto: …\r\nX-Forwarded-Port: …\r\n"
     struct str request_id;
-    bool upgrade; // pass the offer on
 };
 void headers_write_request(struct writer *writer, const struct http1_head *head,
                            const struct headers_request *context);
@@ -39,5 +38,3 @@ void headers_write_switch(struct writer *writer, const struct http1_head *head,
 // The client's own id is kept when it is one field of 8–64 of A–Z a–z 0–9 . _ -, so that a trace
 // spans several services; otherwise .at is NULL and Weir makes one.
 struct str headers_find_request_id(const struct http1_head *head);
-// An offer to become HTTP/2 (h2c) would be a tunnel past all rules here: never passed on.
-bool headers_may_upgrade(const struct http1_head *head);

@@ -34,7 +34,6 @@ static const char *request_to_target(const char *text)
                               .forwarded = STR("X-Forwarded-Proto: http\r\n"
                                                "X-Forwarded-Port: 80\r\n"),
                               .request_id = STR("0123456789abcdef"),
-                              .upgrade = headers_may_upgrade(&head),
                           });
     assert_false(writer.overflowed);
     *writer.at = '\0';

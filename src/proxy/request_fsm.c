@@ -408,12 +408,7 @@ void request_backend_received(struct request *request, struct buf *taken)
         tunnel_backend_received(request, taken);
         return;
     }
-    struct buf **at = &request->backend->input;
-    while (*at != NULL) {
-        at = &(*at)->next;
-    }
-    taken->next = NULL;
-    *at = taken;
+    buf_list_append(&request->backend->input, taken);
     request_go_on(request);
 }
 

@@ -79,7 +79,6 @@ static bool build_head(struct request *request, const struct http1_head *head, u
                               .client = {client->address, client->address_len},
                               .forwarded = request->listener->forwarded,
                               .request_id = {request->id, request->id_len},
-                              .upgrade = request->upgrade,
                           });
     request->room_len = (uint32_t)writer_len(&writer);
     return !writer.overflowed;
@@ -93,7 +92,7 @@ static enum request_state begin_request(struct request *request, uint32_t head_l
     request->method = head->method;
     request->version_minor = head->version_minor;
     request->keep_alive = head->keep_alive;
-    request->upgrade = headers_may_upgrade(head);
+    request->upgrade = head->upgrade.len > 0;
     choose_id(request, head);
     body_init(&request->body, (enum http1_body)head->body, head->content_length,
               (enum http1_body)head->body);
@@ -114,7 +113,7 @@ static enum request_state begin_request(struct request *request, uint32_t head_l
 enum request_state request_step_head(struct request *request)
 {
     struct client *client = request->client;
-    if (!take_head(request) || !client_join_input(&client->input)) {
+    if (!take_head(request) || buf_list_join(&client->input) < 0) {
         choose_id(request, NULL);
         return request_refuse(request, 503, "no_memory");
     }
@@ -261,7 +260,7 @@ enum request_state request_step_await(struct request *request)
 {
     struct backend *backend = request->backend;
     while (backend->input != NULL) {
-        if (!take_head(request) || !client_join_input(&backend->input)) {
+        if (!take_head(request) || buf_list_join(&backend->input) < 0) {
             return request_refuse(request, 503, "no_memory");
         }
         int len = http1_parse_response(request->head, buf_str(backend->input),
