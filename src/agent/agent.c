@@ -285,9 +285,24 @@ static void plan_timer_fired(struct timer *timer)
 static void report_task_run(struct task *task)
 {
     struct agent *agent = CONTAINER_OF(task, struct agent, report_task);
-    if (!agent->ending) {
-        agent_report(agent);
+    uint64_t now_ms = loop_now_ms(agent->loop);
+    if (agent->ending) {
+        return;
     }
+    if (now_ms < agent->reported_at_ms + REPORT_GAP_MS) {
+        // A timer that is set already must not be put off by the next change.
+        if (!timer_is_set(&agent->report_timer)) {
+            timer_set(agent->loop, &agent->report_timer,
+                      agent->reported_at_ms + REPORT_GAP_MS - now_ms);
+        }
+        return;
+    }
+    agent_report(agent);
+}
+
+static void report_timer_fired(struct timer *timer)
+{
+    agent_report(CONTAINER_OF(timer, struct agent, report_timer));
 }
 
 static void beat(struct timer *timer)
@@ -470,6 +485,7 @@ static void agent_close(struct agent *agent)
     agent->ending = true;
     agent->link = controller_link_close(agent->link);
     timer_cancel(&agent->beat_timer);
+    timer_cancel(&agent->report_timer);
     if (agent->runtime != NULL) {
         agent->runtime_ops->abandon(agent->runtime);
     }
@@ -560,6 +576,7 @@ int agent_run(const struct agent_config *config, struct error *error)
     task_init(&agent->report_task, report_task_run);
     timer_init(&agent->plan_timer, plan_timer_fired);
     timer_init(&agent->beat_timer, beat);
+    timer_init(&agent->report_timer, report_timer_fired);
     result = agent_open(agent, error);
     if (result == 0) {
         log_info("node %s%s%s: ready, runtime %s", config->node,

@@ -169,6 +169,8 @@ static char *report_print(struct agent *agent, struct arena *arena)
 void agent_report(struct agent *agent)
 {
     struct arena arena;
+    agent->reported_at_ms = loop_now_ms(agent->loop);
+    timer_cancel(&agent->report_timer);
     arena_init(&arena, 16384);
     char *text = report_print(agent, &arena);
     arena_reset(&arena);

@@ -17,6 +17,7 @@
 
 enum {
     BEAT_MS = 1000,
+    REPORT_GAP_MS = 10, // between reports of changes, because each is the whole document
     LOOK_BEATS = 10,    // between looks at what really is in the kernel
     LOG_CUT_BEATS = 30, // between looks at the size of units' logs
     SILENCE_MS = 5000,  // a unit that owes an answer for so long has failed
@@ -101,7 +102,8 @@ struct agent {
     size_t refusal_count;
 
     struct task plan_task, report_task;
-    struct timer plan_timer, beat_timer;
+    struct timer plan_timer, beat_timer, report_timer;
+    uint64_t reported_at_ms;
     unsigned beats;
     uint64_t network_actions; // begun so far
     struct watch monitor;     // of the machine's links

@@ -91,12 +91,40 @@ static void unit_exited(struct process_watch *process)
     unit_ended(CONTAINER_OF(process, struct agent_unit, process));
 }
 
+// True when nothing but its numbers differs, which the beat reports early enough.
+static bool answer_same(const struct unit_control_answer *a, const struct unit_control_answer *b)
+{
+    if (a->state != b->state || a->version != b->version || a->target_count != b->target_count ||
+        a->listener_count != b->listener_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->target_count; i++) {
+        const struct target_report *left = &a->targets[i], *right = &b->targets[i];
+        if (left->target_group_id != right->target_group_id || left->verdict != right->verdict ||
+            !addr_equal(&left->address, &right->address) ||
+            strcmp(left->reason, right->reason) != 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < a->listener_count; i++) {
+        const struct listener_report *left = &a->listeners[i], *right = &b->listeners[i];
+        if (left->id != right->id || left->state != right->state ||
+            strcmp(left->error, right->error) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // What the unit says about its own state is taken for the report; about others it says nothing.
 static void unit_state_told(struct agent_unit *unit, struct unit_control_answer *answer,
                             struct arena *arena)
 {
     bool first = !unit->actual.control_open;
     bool served = unit->told != NULL && unit->told->state == PROXY_SERVING;
+    if (unit->told == NULL || !answer_same(unit->told, answer)) {
+        agent_report_soon(unit->agent);
+    }
     arena_reset(&unit->told_arena);
     unit->told_arena = *arena;
     arena_init(arena, 4096);
@@ -120,7 +148,10 @@ static void unit_state_told(struct agent_unit *unit, struct unit_control_answer 
 static void unit_told(void *owner, struct unit_control_answer *answer, struct arena *arena)
 {
     struct agent_unit *unit = owner;
-    unit->silent = false;
+    if (unit->silent) {
+        unit->silent = false;
+        agent_report_soon(unit->agent);
+    }
     if (answer->has_state) {
         // One whose first snapshot did not compile does not know who it is yet.
         if (answer->unit_id == unit->actual.id || answer->unit_id == 0) {
@@ -142,7 +173,9 @@ static void unit_told(void *owner, struct unit_control_answer *answer, struct ar
                         unit->snapshot_error);
         }
     }
-    agent_report_soon(unit->agent);
+    if (!answer->has_state) {
+        agent_report_soon(unit->agent);
+    }
 }
 
 static void unit_lost(void *owner)
