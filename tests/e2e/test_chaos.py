@@ -21,7 +21,8 @@ LOST = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
 class Client(threading.Thread):
     """Makes, changes and deletes load balancers; knows of each what was acknowledged last. A request
-    whose answer was lost may have happened or not: such a name is not judged."""
+    whose answer was lost may have happened or not: such a one is deleted until that is acknowledged,
+    or it is not there."""
 
     def __init__(self, project, places, number, ended):
         super().__init__()
@@ -42,7 +43,10 @@ class Client(threading.Thread):
     def step(self):
         kind = self.chance.random()
         known = [name for name in self.there if name not in self.unknown]
-        if not known or (kind < 0.5 and len(known) < 3):
+        if self.unknown:
+            name = self.chance.choice(sorted(self.unknown))
+            self.ask(name, None, "delete", id=name)
+        elif not known or (kind < 0.5 and len(known) < 3):
             self.made += 1
             name = f"{self.prefix}{self.made}"
             count = self.chance.randint(1, 3)
@@ -65,11 +69,15 @@ class Client(threading.Thread):
             self.unknown.add(lb)
             return
         if answer["status"] == "successful":
+            self.unknown.discard(lb)
             if result is None:
-                self.there.pop(lb)
+                self.there.pop(lb, None)
             else:
                 self.there[lb] = result
-        elif status < 500 and lb not in self.unknown:
+        elif status == 404 and action == "delete" and lb in self.unknown:
+            self.unknown.discard(lb)
+            self.there.pop(lb, None)
+        elif status < 500:
             raise AssertionError(f"{action} {lb}: {answer}")
 
 
