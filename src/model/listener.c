@@ -38,6 +38,8 @@ static const struct field listener_fields[] = {
      .text = "Unique in the load balancer; 9901 is the units' own"},
     {"target_group_id", FIELD_INTEGER, FIELD_AT(struct listener, target_group_id), .min = 1,
      .flags = FIELD_REQUIRED, .text = "Where its requests go; a target group of the same project"},
+    {"body_max_bytes", FIELD_INTEGER, FIELD_AT(struct listener, body_max_bytes),
+     .max = INT64_C(1) << 50, .text = "A longer request body is refused with 413; 0: no limit"},
     {"timeouts", FIELD_OBJECT, FIELD_AT(struct listener, timeouts), .schema = &timeouts_schema,
      .text = "How long each state of a connection may last"},
 };

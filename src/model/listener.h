@@ -26,6 +26,7 @@ struct listener {
     enum protocol protocol;
     uint16_t port;
     uint64_t target_group_id;
+    uint64_t body_max_bytes; // of a request; 0: no limit
     struct timeouts timeouts;
 };
 

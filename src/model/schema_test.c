@@ -56,7 +56,8 @@ static void test_print_and_parse_are_inverse(void **state)
     static const char text[] =
         "{\"id\":7,\"generation\":3,\"project_id\":1,\"name\":\"sh\u00f6p\",\"label\":\"sh-p\","
         "\"type\":\"network\",\"units\":4,\"listeners\":[{\"id\":8,\"protocol\":\"tcp\","
-        "\"port\":5432,\"target_group_id\":9,\"timeouts\":{\"client_header_ms\":1,"
+        "\"port\":5432,\"target_group_id\":9,\"body_max_bytes\":10,\"timeouts\":{"
+        "\"client_header_ms\":1,"
         "\"client_idle_ms\":2,\"client_body_ms\":3,\"connect_ms\":4,\"target_response_ms\":5,"
         "\"target_body_ms\":6,\"tunnel_idle_ms\":7,\"send_ms\":8}}],\"auto_scaling\":true,"
         "\"deleting\":true,\"created_at\":\"2026-11-23T20:00:00.123Z\","

@@ -71,6 +71,8 @@ static int compile_listener(struct compiled *compiled, const struct listener *so
     listener->at = compiled->snapshot->address;
     listener->at.port = source->port;
     listener->timeouts = source->timeouts;
+    listener->limits = http1_limits_default;
+    listener->limits.body_bytes = source->body_max_bytes;
     for (uint32_t i = 0; i < compiled->group_count; i++) {
         if (compiled->groups[i].id == source->target_group_id) {
             listener->group = i;
@@ -105,6 +107,7 @@ static int compile_listeners(struct compiled *compiled)
     status->protocol = PROTOCOL_HTTP;
     status->at = snapshot->address;
     status->at.port = snapshot->status_port;
+    status->limits = http1_limits_default;
     status->timeouts = (struct timeouts){
         .client_header_ms = 10000,
         .client_idle_ms = 60000,

@@ -7,6 +7,7 @@
 
 #include "balance/balancer.h"
 #include "base/arena.h"
+#include "codec/http1.h"
 #include "model/snapshot.h"
 #include "proxy/target_state.h"
 
@@ -31,7 +32,8 @@ struct compiled_listener {
     enum protocol protocol;
     struct addr at;
     struct timeouts timeouts;
-    uint32_t group;  // index
+    struct http1_limits limits; // of its requests
+    uint32_t group;             // index
     struct str host; // "10.90.0.16:8080": stands in for the Host that HTTP/1.0 may leave out
     struct str
         forwarded; // the fields that are the same for every request: X-Forwarded-Proto, -Port

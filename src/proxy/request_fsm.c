@@ -111,7 +111,13 @@ static enum request_state move_body(struct request *request)
     if (request->body.ended) {
         return REQUEST_PAUSE;
     }
-    switch (body_move(&request->body, &client->input, &backend->stream)) {
+    enum body_step step = body_move(&request->body, &client->input, &backend->stream);
+    // One with a length was refused with its head; a chunked one shows its length as it comes.
+    uint64_t most = request->listener->limits.body_bytes;
+    if (most != 0 && request->body.passed > most) {
+        return request_refuse(request, 413, "body_too_large");
+    }
+    switch (step) {
     case BODY_MORE:
         if (client->ended) {
             return request_refuse(request, 400, "body_incomplete");

@@ -117,7 +117,8 @@ enum request_state request_step_head(struct request *request)
         choose_id(request, NULL);
         return request_refuse(request, 503, "no_memory");
     }
-    int len = http1_parse_request(request->head, buf_str(client->input), &http1_limits_default);
+    int len =
+        http1_parse_request(request->head, buf_str(client->input), &request->listener->limits);
     if (len > 0) {
         return begin_request(request, (uint32_t)len);
     }
