@@ -26,8 +26,8 @@ static const struct timeouts *timeouts_of(const struct client *client)
     return listener != NULL ? &listener->timeouts : &removed;
 }
 
-// Room for one more. When there is none, one of the oldest connections that waits for its next
-// request is closed, as its client must expect at any time (RFC 9112 §9.5).
+// Room for one more. When there is none, one of the oldest connections that waits for a request, be
+// it the first, is closed, as its client must expect at any time (RFC 9112 §9.5).
 static bool make_room(struct worker *worker)
 {
     if (atomic_load_explicit(&worker->connections, memory_order_relaxed) <
@@ -41,7 +41,7 @@ static bool make_room(struct worker *worker)
             break;
         }
         if (client->request == NULL && !client->closing && client->input == NULL &&
-            (client->requests > 0 || client->lingering)) {
+            stream_queued(&client->stream) == 0) {
             COUNT(worker, connections_evicted);
             client_close(client);
             return true;
