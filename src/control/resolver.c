@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "model/target_group.h"
 
 enum { TRY_TIMEOUT_MS = 1500, TRIES = 2 };
 
@@ -187,7 +188,7 @@ static void note_addresses(struct lookup *lookup, const struct ares_addrinfo *fo
     for (const struct ares_addrinfo_node *node = found->nodes;
          node != NULL && lookup->count < RESOLVED_ADDRESSES_MAX; node = node->ai_next) {
         struct addr addr;
-        if (addr_from_sockaddr(node->ai_addr, &addr) == 0) {
+        if (addr_from_sockaddr(node->ai_addr, &addr) == 0 && addr_is_usable_target(&addr)) {
             addr.port = 0;
             lookup->addresses[lookup->count++] = addr;
         }

@@ -30,11 +30,10 @@ struct world {
 static void server_ready(struct watch *watch, unsigned events)
 {
     struct world *world = CONTAINER_OF(watch, struct world, server);
-    uint8_t packet[512];
+    uint8_t packet[576];
     struct sockaddr_in peer;
     socklen_t peer_len = sizeof(peer);
-    ssize_t n =
-        recvfrom(world->fd, packet, sizeof(packet) - 64, 0, (struct sockaddr *)&peer, &peer_len);
+    ssize_t n = recvfrom(world->fd, packet, 512, 0, (struct sockaddr *)&peer, &peer_len);
     if (n < 12) {
         return;
     }
@@ -51,10 +50,13 @@ static void server_ready(struct watch *watch, unsigned events)
     packet[3] = world->answer == ANSWER_FAILURE ? 2 : world->answer == ANSWER_NONE ? 3 : 0;
     memset(packet + 6, 0, 6);
     if (world->answer == ANSWER_TWO) {
-        packet[7] = 3;
-        static const uint8_t last[] = {9, 3, 9}; // one of them twice
-        for (size_t i = 0; i < 3; i++) {
-            const uint8_t record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 1, 0, last[i]};
+        // One of them twice, and one that no target can have.
+        static const uint8_t ips[][4] = {{10, 1, 0, 9}, {10, 1, 0, 3}, {10, 1, 0, 9}, {0, 0, 0, 0}};
+        packet[7] = ARRAY_LEN(ips);
+        for (size_t i = 0; i < ARRAY_LEN(ips); i++) {
+            const uint8_t *ip = ips[i];
+            const uint8_t record[] = {0xc0, 12, 0, 1, 0,     1,     0,     0,
+                                      0,    5,  0, 4, ip[0], ip[1], ip[2], ip[3]};
             memcpy(packet + len, record, sizeof(record));
             len += sizeof(record);
         }

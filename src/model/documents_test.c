@@ -74,6 +74,24 @@ static void test_host_names(void **state)
     }
 }
 
+static void test_addresses_of_targets(void **state)
+{
+    static const struct {
+        const char *text;
+        bool usable;
+    } rows[] = {
+        {"10.1.0.11", true},        {"127.0.0.1", true},  {"2001:db8::1", true},
+        {"169.253.0.1", true},      {"0.0.0.0", false},   {"255.255.255.255", false},
+        {"169.254.169.254", false}, {"224.0.0.1", false}, {"::", false},
+        {"fe80::1", false},         {"ff02::1", false},   {"::ffff:10.1.0.11", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct addr addr;
+        assert_int_equal(addr_parse_ip(str_of(rows[i].text), &addr), 0);
+        assert_int_equal(addr_is_usable_target(&addr), rows[i].usable);
+    }
+}
+
 static void test_codes_of_health_checks(void **state)
 {
     struct health_check check = {
@@ -222,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_names_become_labels),
         TEST(test_host_names),
+        TEST(test_addresses_of_targets),
         TEST(test_codes_of_health_checks),
         TEST(test_snapshots_that_do_not_compile),
         TEST(test_desired_documents_that_contradict_themselves),

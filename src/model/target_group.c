@@ -279,9 +279,11 @@ int target_group_validate(const struct target_group *group, const char *field, s
 
 bool addr_is_usable_target(const struct addr *addr)
 {
-    static const uint8_t zero[16];
+    static const uint8_t zero[16], mapped[12] = {[10] = 0xff, [11] = 0xff};
+    const uint8_t *ip = addr->ip;
     if (addr->family == 4) {
-        return addr->ip[0] != 0 && addr->ip[0] < 224;
+        return ip[0] != 0 && ip[0] < 224 && !(ip[0] == 169 && ip[1] == 254);
     }
-    return memcmp(addr->ip, zero, sizeof(zero)) != 0 && addr->ip[0] != 0xff;
+    return memcmp(ip, zero, sizeof(zero)) != 0 && memcmp(ip, mapped, sizeof(mapped)) != 0 &&
+           ip[0] != 0xff && !(ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80);
 }

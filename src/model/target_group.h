@@ -72,5 +72,6 @@ int target_group_validate(const struct target_group *group, const char *field, s
 // 1–253 characters, labels of letters, digits, "-" and "_"; not an IP address, not all digits.
 bool host_name_is_valid(struct str text);
 
-// Not "this network", not multicast or broadcast.
+// Not "this network", not multicast or broadcast, no IPv4 address written as IPv6; and not
+// link-local, where a machine finds what only it may ask (a cloud's metadata, 169.254.169.254).
 bool addr_is_usable_target(const struct addr *addr);
