@@ -36,8 +36,9 @@ int main(int argc, char **argv)
         }
     }
     call_free(&call);
-    // A full disk behind stdout is not success.
-    if (fflush(stdout) != 0 && code == EXIT_OK) {
+    // A full disk behind stdout is not success, be it found now or by an earlier flush.
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK) {
+        tell_error("cannot write the output");
         code = EXIT_REFUSED;
     }
     return code;

@@ -258,6 +258,16 @@ def test_text_of_the_network_is_made_harmless(weir, controller):
     assert r"\x1b[31mred\x07\xc2\x9b2J" in weir("get", "projects").stdout
 
 
+def test_output_that_cannot_be_written_is_no_success(controller):
+    controller.answers["GET /v1/projects"] = {"items": [JOHN]}
+    for form in ("table", "json"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([WEIR, "get", "projects", "-o", form], stdout=full,
+                                  stderr=subprocess.PIPE, text=True, timeout=10,
+                                  env={"WEIR_SERVER": controller.url})
+        assert done.returncode == 1 and "cannot write" in done.stderr, (form, done)
+
+
 def on_terminal(*arguments, server, **environment):
     """stdout as a terminal would get it."""
     reader, writer = pty.openpty()
