@@ -184,17 +184,28 @@ def first_line(argv, pattern):
         return None
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
 def circumstances():
     """Where and with what this was measured."""
     cpu = re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read())
     commit = first_line(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], r"(\w+)")
-    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "kernel": platform.release(), "cpu": cpu.group(1) if cpu else platform.machine(),
+    return {"date": now(), "kernel": platform.release(), "cpu": cpu.group(1) if cpu else platform.machine(),
             "cpus": os.cpu_count(), "load_average": os.getloadavg()[0],
             "versions": {"weir": commit,
                          "nginx": first_line(["/usr/sbin/nginx", "-v"], r"nginx/(\S+)"),
                          "haproxy": first_line(["/usr/sbin/haproxy", "-v"], r"version (\S+)"),
                          "runc": first_line(["/usr/sbin/runc", "--version"], r"version (\S+)")}}
+
+
+def read_result(name):
+    try:
+        with open(os.path.join(RESULTS, name + ".json")) as file:
+            return json.load(file)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
 
 
 def write_result(name, result):

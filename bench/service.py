@@ -215,7 +215,8 @@ def run(quick=False, seconds=None, only=None):
              "kill": lambda s: measure_kill(s, 5 if quick else 20),
              "change": lambda s: measure_change(s, 20 if quick else 100),
              "constant": lambda s: measure_constant(s, seconds or (20 if quick else 300))}
-    results = {}
+    # A part that is not measured now keeps what was measured before, with its date.
+    results, earlier = {}, common.read_result("service").get("figures", {})
     if os.geteuid() != 0:
         print("service: needs root (containers, namespaces); left out")
         return True
@@ -226,7 +227,7 @@ def run(quick=False, seconds=None, only=None):
                 if only and name not in only:
                     continue
                 print(f"-- {name}", flush=True)
-                results[name] = measure(stage)
+                results[name] = {"date": common.now(), **measure(stage)}
                 for key, value in results[name].items():
                     print(f"   {key}: {value}", flush=True)
         except BaseException:
@@ -234,5 +235,5 @@ def run(quick=False, seconds=None, only=None):
             raise
         finally:
             stage.cluster.stop()
-    common.write_result("service", {"runtime": "oci", "figures": results})
+    common.write_result("service", {"runtime": "oci", "figures": {**earlier, **results}})
     return all(result["reached"] for result in results.values())
