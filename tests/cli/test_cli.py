@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from conftest import WEIR
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WEIR = os.path.join(os.environ.get("WEIR_BUILD", os.path.join(ROOT, "build")), "src/bin/weir")
 
 JOHN = {"id": 1, "generation": 1, "name": "john", "label": "john", "user": "john",
         "subnet": "10.1.0.0/24", "created_at": "2026-11-23T20:00:00.000Z"}
